@@ -1,0 +1,437 @@
+# Copyright (c) 2026 firstaid contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Environment files: what systemd loads from one, and what is wrong with it for whoever reads it.
+
+``parse`` is pure. ``EnvFile.variables`` are systemd's; :mod:`env_file_flavours` has the rules of other readers.
+"""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import re
+import stat
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+from .context import MIB, Context
+
+# systemd refuses to load anything larger (READ_FULL_BYTES_MAX in its src/basic/fileio.c).
+MAX_BYTES = 4 * MIB
+MAX_MALFORMED = 50
+TEXT_LIMIT = 160
+# Before this version a backslash at the end of a comment makes the next line part of the comment.
+COMMENTS_END_SINCE = 254
+
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+_EXPORT = re.compile(r"(?:export|set|SET)[ \t]+(?=\S)")
+_BLANK = " \t"
+_NEWLINE = "\r\n"
+_TYPOGRAPHIC = "\u2018\u2019\u201c\u201d"
+_BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
+_SENSITIVE_PART = re.compile(
+    r"SECRET|PASSW|PASSPHRASE|PWD(?!\Z)|(?<![A-Z])PASS(?![A-Z])|TOKEN|CREDENTIAL|PRIVATE|SIGNING|SALT"
+    r"|API_?KEY|ACCESS_?KEY|(?<![A-Z])(?:KEY|DSN|JWT|AUTH)(?![A-Z])|COOKIE|BEARER|CERT_?KEY|ENCRYPTION",
+    re.IGNORECASE,
+)
+_HARMLESS_SUFFIX = re.compile(
+    r"(?:_FILE|_PATH|_DIR|_URI|_ALGORITHM|_ALG|_EXPIRE\w*|_TTL|_LIFETIME|_MINUTES|_SECONDS|_DAYS|_LENGTH|_ENABLED"
+    r"|_REQUIRED|_HEADER|_NAME|_TYPE|_ISSUER|_AUDIENCE|_ROUNDS|_COUNT|_MIN|_MAX|_SOCK)\Z",
+    re.IGNORECASE,
+)
+_URL_PASSWORD = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://[^\s/:@]*:([^\s]+)@[^\s@]*")
+
+# Which readers of environment files stumble over a problem.
+_AFFECTS = {
+    "export_prefix": ["systemd", "docker"],
+    "spaces_around_equals": ["docker", "shell"],
+    "unclosed_quote": ["systemd", "dotenv", "shell"],
+    "no_equals": ["systemd", "dotenv", "docker", "shell"],
+    "bad_name": ["systemd", "shell"],
+    "trailing_garbage": ["systemd", "dotenv", "shell"],
+    "carriage_return": ["shell"],
+    "quotes_kept": ["systemd", "dotenv", "docker"],
+    "inline_comment": ["systemd", "docker"],
+    "nul": ["systemd", "dotenv", "docker", "shell"],
+    "not_utf8": ["systemd", "dotenv", "docker"],
+    "control_character": ["systemd"],
+    "continued_comment": ["systemd"],
+}
+
+
+@dataclass
+class Malformed:
+    """One bad line; ``affects`` names the readers that stumble: systemd, dotenv, docker, shell."""
+
+    line: int
+    problem: str
+    text: str
+    affects: list[str]
+
+
+@dataclass
+class Assignment:
+    """One assignment as systemd splits it; ``key`` and ``value`` are trimmed and unquoted as it would."""
+
+    line: int
+    last_line: int
+    key: str
+    value: str
+    source: str
+    quotes: str = ""
+    closed: bool = True
+    text_after_quote: str = ""
+
+
+@dataclass
+class EnvFile:
+    """The content of an environment file.
+
+    ``variables`` is what systemd would set. ``intended`` is what the author meant by each name: ``export`` and byte-order
+    mark removed, comment cut. ``names`` are all assigned names in order; ``not_loaded`` those that systemd drops.
+    ``load_error`` is set when systemd refuses the whole file; ``variables`` is empty then.
+    """
+
+    size: int = 0
+    encoding: str = "utf-8"
+    bom: bool = False
+    line_endings: str = "lf"
+    lines: int = 0
+    final_newline: bool = True
+    variables: dict[str, str] = field(default_factory=dict)
+    intended: dict[str, str] = field(default_factory=dict)
+    names: list[str] = field(default_factory=list)
+    duplicates: list[str] = field(default_factory=list)
+    not_loaded: list[str] = field(default_factory=list)
+    malformed: list[Malformed] = field(default_factory=list)
+    load_error: Optional[str] = None
+
+
+def sensitive(name: str, value: str = "") -> bool:
+    """Whether a variable is secret by its name, or its value is a URL with a password in it."""
+    if _URL_PASSWORD.search(value):
+        return True
+    return bool(_SENSITIVE_PART.search(name)) and not _HARMLESS_SUFFIX.search(name)
+
+
+def url_passwords(value: str) -> list[str]:
+    """The passwords inside the URLs of a value, as they stand there (percent-encoding kept)."""
+    return [match.group(1) for match in _URL_PASSWORD.finditer(value)]
+
+
+def parse(raw: bytes, systemd_version: int = COMMENTS_END_SINCE) -> EnvFile:
+    """Read the bytes of an environment file as the given systemd would. Never raises."""
+    result = EnvFile(size=len(raw))
+    text = _decode(raw, result)
+    result.line_endings = _line_endings(text)
+    result.lines = len(text.splitlines())
+    result.final_newline = not text or text.endswith(("\n", "\r"))
+    assignments, ignored = _split(text, systemd_version < COMMENTS_END_SINCE)
+    for line, content in ignored:
+        _report(result, line, "continued_comment" if content[:1] in ("#", ";") else "no_equals", content)
+    seen: set[str] = set()
+    for entry in assignments:
+        name = _intended_name(entry.key)
+        if name in seen and name not in result.duplicates:
+            result.duplicates.append(name)
+        if name not in seen:
+            result.names.append(name)
+        seen.add(name)
+        result.intended[name] = _intended_value(entry)
+        _judge(entry, result)
+        if NAME.match(entry.key) and not _has_control(entry.value):
+            result.variables[entry.key] = entry.value
+        elif name not in result.not_loaded:
+            result.not_loaded.append(name)
+    _carriage_returns(text, result)
+    if result.load_error:
+        result.variables, result.not_loaded = {}, list(result.names)
+    result.not_loaded = [name for name in result.not_loaded if name not in result.variables]
+    result.malformed.sort(key=lambda item: item.line)
+    return result
+
+
+def describe(
+    path: str, ctx: Context, origin: str, optional: bool = False, systemd_version: int = COMMENTS_END_SINCE
+) -> dict[str, Any]:
+    """The ``envfile`` shape of the evidence for one path; the secrets in it are registered with ``ctx``."""
+    section: dict[str, Any] = {
+        "path": path, "origin": origin, "optional": optional, "exists": False, "readable": False, "type": None,
+        "owner": None, "mode": None, "size_bytes": None, "encoding": None, "bom": None, "line_endings": None,
+        "lines": None, "final_newline": None, "names": [], "duplicates": [], "not_loaded": [], "malformed": [],
+        "load_error": None,
+    }  # fmt: skip
+    try:
+        status = os.stat(path)
+    except OSError as exc:
+        dangling = os.path.islink(path)
+        section["type"] = "dangling_link" if dangling else "missing"
+        section["load_error"] = f"{exc.strerror}" + (f" (a link to {_target(path)})" if dangling else "")
+        return section
+    section.update(
+        exists=True,
+        type=_type(status.st_mode),
+        owner=f"{user_name(status.st_uid)}:{group_name(status.st_gid)}",
+        mode=f"{stat.S_IMODE(status.st_mode):04o}",
+        size_bytes=status.st_size,
+    )
+    content = ctx.read(path, max_bytes=MAX_BYTES)
+    if content.error:
+        section["load_error"] = content.error
+        return section
+    section["readable"] = True
+    parsed = parse(content.raw, systemd_version)
+    remember_secrets(parsed, ctx)
+    section.update(
+        encoding=parsed.encoding,
+        bom=parsed.bom,
+        line_endings=parsed.line_endings,
+        lines=parsed.lines,
+        final_newline=parsed.final_newline,
+        names=parsed.names,
+        duplicates=parsed.duplicates,
+        not_loaded=parsed.not_loaded,
+        malformed=[
+            {"line": item.line, "problem": item.problem, "text": item.text, "affects": item.affects}
+            for item in parsed.malformed
+        ],
+        load_error="larger than 4 MiB" if content.truncated else parsed.load_error,
+    )
+    return section
+
+
+def remember_secrets(parsed: EnvFile, ctx: Context) -> None:
+    """Hand every sensitive value to redaction, as loaded and as written, and text that may be a lost part of one."""
+    for name, value in list(parsed.variables.items()) + list(parsed.intended.items()):
+        for password in url_passwords(value):
+            ctx.add_secret(password, name)
+        if sensitive(name) and value:
+            ctx.add_secret(value, name)
+    for item in parsed.malformed:
+        # A key that spans lines without quotes leaves its rest on lines of its own.
+        if item.problem == "no_equals" and len(item.text) >= 16 and " " not in item.text:
+            ctx.add_secret(item.text, f"line {item.line}")
+
+
+def user_name(uid: int) -> str:
+    """The name of a user, or its number where the host knows none."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def group_name(gid: int) -> str:
+    """The name of a group, or its number where the host knows none."""
+    try:
+        return grp.getgrgid(gid).gr_name
+    except KeyError:
+        return str(gid)
+
+
+def _decode(raw: bytes, result: EnvFile) -> str:
+    """Text of the file, with encoding, byte-order mark and what makes systemd refuse it noted in ``result``."""
+    for mark, encoding in _BOMS:
+        if raw.startswith(mark):
+            result.bom, result.encoding = True, encoding
+            break
+    else:
+        if b"\0" in raw[:200]:
+            zeros = (raw[0:200:2].count(0), raw[1:200:2].count(0))
+            if max(zeros) > len(raw[:200]) // 4:
+                result.encoding = "utf-16-le" if zeros[1] > zeros[0] else "utf-16-be"
+    if result.encoding != "utf-8":
+        result.load_error = f"the file is {result.encoding.upper()}, systemd loads UTF-8 only"
+        return raw.decode(result.encoding, errors="replace")
+    if b"\0" in raw:
+        line = raw[: raw.index(b"\0")].count(b"\n") + 1
+        _report(result, line, "nul", "")
+        result.load_error = f"a NUL byte in line {line}: systemd refuses the file (Bad message)"
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as exc:
+        line = raw[: exc.start].count(b"\n") + 1
+        result.encoding = "unknown"
+        _report(result, line, "not_utf8", raw.split(b"\n")[line - 1].decode("latin-1"))
+        result.load_error = f"line {line} is not valid UTF-8: systemd refuses the file (Invalid argument)"
+        return raw.decode("utf-8", errors="replace")
+
+
+def _split(text: str, comments_continue: bool) -> tuple[list[Assignment], list[tuple[int, str]]]:
+    """Cut the text into assignments, and lines that give none though they should, by systemd's rules."""
+    assignments: list[Assignment] = []
+    ignored: list[tuple[int, str]] = []
+    position, end, line = 0, len(text), 1
+    while position < end:
+        if text[position] in " \t\r\n":
+            line += text[position] == "\n"
+            position += 1
+            continue
+        stop = position
+        if text[position] in "#;":
+            while stop < end and text[stop] not in _NEWLINE:
+                stop += 1
+            if text[stop - 1] == "\\" and "=" in text[stop + 1 :].split("\n", 1)[0]:
+                ignored.append((line, text[position:stop]))
+                if comments_continue:
+                    line += 1
+                    stop = text.find("\n", stop + 1) if "\n" in text[stop + 1 :] else end
+            position = stop
+            continue
+        while stop < end and text[stop] not in "=\r\n":
+            stop += 1
+        if stop >= end or text[stop] != "=":
+            ignored.append((line, text[position:stop].rstrip()))
+            position = stop
+            continue
+        entry = Assignment(line, line, text[position:stop].rstrip(_BLANK), "", "")
+        after = _value(text, stop + 1, entry)
+        entry.source = text[position:after]
+        entry.last_line = line + text.count("\n", position, after)
+        line = entry.last_line
+        assignments.append(entry)
+        position = after
+    return assignments, ignored
+
+
+def _value(text: str, position: int, entry: Assignment) -> int:
+    """Read one value into ``entry``; gives the position behind it.
+
+    Quotes count only before the first bare character. Blanks at the end of bare text go, escaped and quoted ones stay.
+    """
+    chars: list[str] = []
+    keep = 0
+    bare = False
+    end = len(text)
+    while position < end and text[position] not in _NEWLINE:
+        char = text[position]
+        if char == "\\":
+            bare = True
+            if position + 1 < end and text[position + 1] not in _NEWLINE:
+                chars.append(text[position + 1])
+            position += 2
+            keep = len(chars)
+            continue
+        if not bare and char in "'\"":
+            entry.quotes += char
+            position = _quoted(text, position + 1, char, chars, entry)
+            keep = len(chars)
+            continue
+        if bare or char not in _BLANK:
+            if not bare and entry.quotes:
+                entry.text_after_quote = re.split(r"[\r\n]", text[position:], maxsplit=1)[0]
+            bare = True
+            chars.append(char)
+            if char not in _BLANK:
+                keep = len(chars)
+        position += 1
+    entry.value = "".join(chars[:keep])
+    return min(position, end)
+
+
+def _quoted(text: str, position: int, quote: str, chars: list[str], entry: Assignment) -> int:
+    """Read up to the closing quote, over line ends; without one, all that is left belongs to the value."""
+    end = len(text)
+    while position < end:
+        char = text[position]
+        position += 1
+        if char == quote:
+            return position
+        if char == "\\" and quote == '"' and position < end:
+            escaped = text[position]
+            position += 1
+            if escaped in '"\\`$':
+                chars.append(escaped)
+            elif escaped != "\n":
+                chars += ["\\", escaped]
+            continue
+        chars.append(char)
+    entry.closed = False
+    return position
+
+
+def _judge(entry: Assignment, result: EnvFile) -> None:
+    """Report what is wrong with one assignment."""
+    first = re.split(r"[\r\n]", entry.source, maxsplit=1)[0]
+    left, _equals, right = first.partition("=")
+    bare_key = entry.key.lstrip("\ufeff")
+    if _EXPORT.match(bare_key):
+        _report(result, entry.line, "export_prefix", first)
+    elif not NAME.match(bare_key):
+        _report(result, entry.line, "bad_name", first)
+    if left != left.rstrip(_BLANK) or right != right.lstrip(_BLANK):
+        _report(result, entry.line, "spaces_around_equals", first)
+    if not entry.closed:
+        _report(result, entry.line, "unclosed_quote", first)
+    elif entry.text_after_quote.startswith("#"):
+        _report(result, entry.line, "inline_comment", first)
+    elif entry.text_after_quote:
+        _report(result, entry.line, "trailing_garbage", first)
+    elif not entry.quotes and re.search(r"[ \t]#", right):
+        _report(result, entry.line, "inline_comment", first)
+    elif _keeps_quotes(entry):
+        _report(result, entry.line, "quotes_kept", first)
+    if _has_control(entry.value) and "\0" not in entry.value:
+        _report(result, entry.line, "carriage_return" if "\r" in entry.value else "control_character", first, "systemd")
+
+
+def _keeps_quotes(entry: Assignment) -> bool:
+    """Quotes that stay in the value although the author meant them to group: doubled or typographic ones."""
+    value = entry.value.strip()
+    if len(value) < 2:
+        return False
+    if value[0] in _TYPOGRAPHIC and value[-1] in _TYPOGRAPHIC:
+        return True
+    return bool(entry.quotes) and value[0] == value[-1] and value[0] in "'\"" and not value.startswith("[")
+
+
+def _carriage_returns(text: str, result: EnvFile) -> None:
+    """CRLF troubles shells only, except that a continued line then ends for systemd too."""
+    if "\r\n" not in text:
+        return
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.endswith("\\\r") and not line.lstrip().startswith(("#", ";")):
+            _report(result, number, "carriage_return", line.rstrip("\r"), "systemd", "dotenv", "shell")
+            return
+    _report(result, text[: text.index("\r\n")].count("\n") + 1, "carriage_return", text[: text.index("\r\n")].split("\n")[-1])
+
+
+def _report(result: EnvFile, line: int, problem: str, text: str, *affects: str) -> None:
+    if len(result.malformed) < MAX_MALFORMED:
+        result.malformed.append(Malformed(line, problem, text[:TEXT_LIMIT], list(affects) or list(_AFFECTS[problem])))
+
+
+def _intended_name(key: str) -> str:
+    return _EXPORT.sub("", key.lstrip("\ufeff").strip(), count=1).strip("'\" \t") or key
+
+
+def _intended_value(entry: Assignment) -> str:
+    if entry.text_after_quote:
+        return entry.value[: max(0, len(entry.value) - len(entry.text_after_quote.rstrip()))] or entry.value
+    return entry.value if entry.quotes else re.split(r"[ \t]#", entry.value, maxsplit=1)[0].rstrip()
+
+
+def _has_control(value: str) -> bool:
+    return any(ord(char) < 32 and char not in "\t\n" or ord(char) == 127 for char in value)
+
+
+def _line_endings(text: str) -> str:
+    crlf = text.count("\r\n")
+    lf = text.count("\n") - crlf
+    cr = text.count("\r") - crlf
+    used = [name for name, count in (("crlf", crlf), ("lf", lf), ("cr", cr)) if count]
+    return "mixed" if len(used) > 1 else (used[0] if used else "lf")
+
+
+def _type(mode: int) -> str:
+    table = ((stat.S_ISREG, "file"), (stat.S_ISDIR, "directory"), (stat.S_ISFIFO, "fifo"), (stat.S_ISSOCK, "socket"))
+    return next((name for test, name in table if test(mode)), "device")
+
+
+def _target(path: str) -> str:
+    try:
+        return os.readlink(path)
+    except OSError:
+        return "?"

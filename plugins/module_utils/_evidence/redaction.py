@@ -17,11 +17,12 @@ import json
 import os
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Optional
 from urllib.parse import quote, quote_plus, unquote
 
 from .context import Context
-from .redaction_rules import RULES, TRIGGER
+from .redaction_rules import RULES, TRIGGER, Rewrite
 from .secret_names import COMMON_WORDS, is_sensitive_name, is_trivial_value
 
 __all__ = ["RedactionError", "Redactor", "is_sensitive_name", "learn", "redact"]
@@ -195,10 +196,11 @@ class Redactor:
         if not TRIGGER.search(line):
             return line
         for rule, pattern, rewrite in RULES:
-            line = pattern.sub(
-                lambda match, rule=rule, rewrite=rewrite: rewrite(match, lambda value: self._mask(rule, value)), line
-            )  # type: ignore[misc]
+            line = pattern.sub(partial(self._rewritten, rule, rewrite), line)
         return line
+
+    def _rewritten(self, rule: str, rewrite: Rewrite, match: re.Match[str]) -> str:
+        return rewrite(match, partial(self._mask, rule))
 
     def _custom(self, match: re.Match[str]) -> str:
         if "secret" not in match.re.groupindex or match.group("secret") is None:

@@ -1,0 +1,37 @@
+# Copyright (c) 2026 firstaid contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which hosts there are: data only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+# Python versions are those of the release's own python3; the wheels are downloaded for them.
+PYTHONS = {"bullseye": "3.9", "bookworm": "3.11", "trixie": "3.13"}
+EXTRA = {"bullseye": "", "bookworm": "postgresql redis-server supervisor", "trixie": ""}
+
+
+@dataclass(frozen=True)
+class Host:
+    """One container; `capabilities` are what a real machine's root has and a container's lacks by default."""
+
+    name: str
+    release: str
+    groups: tuple[str, ...] = ("backend",)
+    capabilities: tuple[str, ...] = ("SYS_ADMIN", "SYS_PTRACE")
+    labels: dict[str, str] = field(default_factory=dict)
+
+
+DEFAULT = (
+    Host("firstaid-d11", "bullseye"),
+    Host("firstaid-d12", "bookworm"),
+    Host("firstaid-d13", "trixie"),
+)
+# Made only when named: a host on which not even root sees who owns a port of another user.
+NAMED = (Host("firstaid-hardened", "bookworm", groups=("hardened",), capabilities=("SYS_ADMIN",)),)
+
+
+def bench(count: int) -> tuple[Host, ...]:
+    """`count` equal hosts for benchmarks."""
+    return tuple(Host(f"firstaid-b{number:02d}", "bookworm", groups=("bench",)) for number in range(1, count + 1))

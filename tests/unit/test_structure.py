@@ -54,7 +54,9 @@ def test_every_collector_file_is_in_the_registry() -> None:
     collectors = [
         path.stem
         for path in EVIDENCE.glob("*.py")
-        if any(isinstance(node, ast.FunctionDef) and node.name == "collect" for node in ast.parse(path.read_text()).body)
+        if any(
+            isinstance(node, ast.FunctionDef) and node.name == "collect" for node in ast.parse(path.read_text()).body
+        )
     ]
     assert len(collectors) >= 12
     assert [name for name in collectors if not re.search(rf"\b{name}\b", registry)] == []
@@ -96,7 +98,11 @@ def test_every_plugin_is_documented() -> None:
     for kind, names in wanted.items():
         answer = subprocess.run(
             [Path(sys.executable).with_name("ansible-doc"), "--json", "--type", kind, *names],
-            env={"ANSIBLE_COLLECTIONS_PATH": str(TOP / "playbooks/collections"), "PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"},
+            env={
+                "ANSIBLE_COLLECTIONS_PATH": str(TOP / "playbooks/collections"),
+                "PATH": "/usr/bin:/bin",
+                "LC_ALL": "C.UTF-8",
+            },
             capture_output=True,
             text=True,
             check=True,

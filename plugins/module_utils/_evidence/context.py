@@ -98,7 +98,8 @@ class Context:
         full_env = {"PATH": SEARCH_PATH, "LC_ALL": "C.UTF-8", "LANG": "C.UTF-8"}
         full_env.update(env or {})
         try:
-            process = subprocess.Popen(
+            # AnsibleModule.run_command knows neither limits of time nor of size, and is not there without Ansible.
+            process = subprocess.Popen(  # pylint: disable=ansible-bad-function
                 list(argv),
                 stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -177,8 +178,8 @@ def _pump(
     buffers: dict[str, bytearray] = {"out": bytearray(), "err": bytearray()}
     with selectors.DefaultSelector() as selector:
         for stream, name in ((process.stdout, "out"), (process.stderr, "err")):
-            assert stream is not None
-            selector.register(stream, selectors.EVENT_READ, name)
+            if stream is not None:
+                selector.register(stream, selectors.EVENT_READ, name)
         pending = memoryview(stdin)
         if process.stdin is not None:
             os.set_blocking(process.stdin.fileno(), False)

@@ -29,30 +29,46 @@ _VALUE = (
     r"""|(?P<bare>[^\s,;&|"'<>(){}\[\]]{1,8192}(?:[(){}\[\]<>"'|][^\s,;&]{0,4096})?))"""
 )
 _ASSIGNMENT = re.compile(
-    r"""(?<![A-Za-z0-9_.])(?P<head>(?P<nq>["']?)(?P<name>[A-Za-z_][A-Za-z0-9_.\-]{0,127})(?P=nq)(?P<type>:\s?[A-Za-z_]{1,20})?(?P<sep>\s{0,4}(?::=|=(?!=)|:(?![/:\\]))\s{0,4}))"""
-    + _VALUE
+    r"""(?<![A-Za-z0-9_.])(?P<head>(?P<nq>["']?)(?P<name>[A-Za-z_][A-Za-z0-9_.\-]{0,127})(?P=nq)"""
+    r"""(?P<type>:\s?[A-Za-z_]{1,20})?(?P<sep>\s{0,4}(?::=|=(?!=)|:(?![/:\\]))\s{0,4}))""" + _VALUE
 )
 # The whole rest of the line is the value in an env file and after Environment=, unless quotes end it.
 _ENV_LINE = re.compile(
-    r"""^(?P<head>\s*(?:[+\-]|export\s|set\s|declare\s-x\s|Environment=)?\s?["']?(?P<name>[A-Za-z_][A-Za-z0-9_]{0,127})=)(?P<value>[^\s=].{0,16384})$"""
+    r"""^(?P<head>\s*(?:[+\-]|export\s|set\s|declare\s-x\s|Environment=)?\s?["']?"""
+    r"""(?P<name>[A-Za-z_][A-Za-z0-9_]{0,127})=)(?P<value>[^\s=].{0,16384})$"""
 )
 _OPTION = re.compile(r"""(?P<head>(?<![\w-])--?(?P<name>[A-Za-z][A-Za-z0-9_\-]{1,63})[ \t]{1,3})(?![-\s])""" + _VALUE)
 _HEADER = re.compile(
-    r"""(?P<head>\b(?:proxy-)?(?:authorization|cookie|set-cookie|x-api-key|x-auth-token|x-csrf-?token|api-key)["']?\s{0,3}[:=,]\s{0,3}["']?(?:bearer|basic|token|digest|apikey)?\s{0,3})(?P<value>[^\s"',][^"'\n]{0,8192})""",
+    r"""(?P<head>\b(?:proxy-)?(?:authorization|cookie|set-cookie|x-api-key|x-auth-token|x-csrf-?token|api-key)"""
+    r"""["']?\s{0,3}[:=,]\s{0,3}["']?(?:bearer|basic|token|digest|apikey)?\s{0,3})(?P<value>[^\s"',][^"'\n]{0,8192})""",
     re.IGNORECASE,
 )
 _BEARER = re.compile(r"(?P<head>\b(?:bearer|basic)\s{1,3})(?P<value>[A-Za-z0-9_\-.~+/]{8,8192}={0,2})", re.IGNORECASE)
 _JWT = re.compile(r"\beyJ[A-Za-z0-9_\-]{8,8192}\.[A-Za-z0-9_\-]{2,8192}(?:\.[A-Za-z0-9_\-]{0,4096})?")
 # Up to the last @ before white space or a quote: an unescaped @ or / in a password must not leave half of it behind.
 _URL = re.compile(r"""(?P<head>\b[A-Za-z][A-Za-z0-9+.\-]{1,40}://)(?P<login>[^\s"'<>`|]{1,2048})@(?=[^\s"'<>`@|])""")
+_PORT_AND_PATH = re.compile(r"\d{1,5}/")
 _QUERY = re.compile(r"""(?P<head>[?&;](?P<name>[A-Za-z_][A-Za-z0-9_.\-]{0,63})=)(?P<value>[^&#\s"'<>;]{1,4096})""")
-_VENDOR = re.compile(
-    r"""(?<![A-Za-z0-9])(?:(?:AKIA|ASIA)[0-9A-Z]{16}|AIza[0-9A-Za-z_\-]{35}|gh[opsur]_[A-Za-z0-9]{20,255}|github_pat_[A-Za-z0-9_]{20,255}|glpat-[A-Za-z0-9_\-]{16,64}"""
-    r"""|xox[abeprs]-[A-Za-z0-9\-]{10,255}|[sr]k_(?:live|test)_[A-Za-z0-9]{10,255}|sk-[A-Za-z0-9_\-]{20,255}|SG\.[A-Za-z0-9_\-]{16,64}\.[A-Za-z0-9_\-]{16,128}"""
-    r"""|whsec_[A-Za-z0-9+/=]{16,128}|npm_[A-Za-z0-9]{30,64}|pypi-[A-Za-z0-9_\-]{40,512}|hf_[A-Za-z0-9]{30,64}|dop_v1_[a-f0-9]{64}|shp(?:at|ca|pa|ss)_[a-fA-F0-9]{32}|SK[0-9a-f]{32})"""
-    r"""(?![A-Za-z0-9])"""
+_VENDOR_SHAPES = (
+    r"(?:AKIA|ASIA)[0-9A-Z]{16}",
+    r"AIza[0-9A-Za-z_\-]{35}",
+    r"gh[opsur]_[A-Za-z0-9]{20,255}",
+    r"github_pat_[A-Za-z0-9_]{20,255}",
+    r"glpat-[A-Za-z0-9_\-]{16,64}",
+    r"xox[abeprs]-[A-Za-z0-9\-]{10,255}",
+    r"[sr]k_(?:live|test)_[A-Za-z0-9]{10,255}",
+    r"sk-[A-Za-z0-9_\-]{20,255}",
+    r"SG\.[A-Za-z0-9_\-]{16,64}\.[A-Za-z0-9_\-]{16,128}",
+    r"whsec_[A-Za-z0-9+/=]{16,128}",
+    r"npm_[A-Za-z0-9]{30,64}",
+    r"pypi-[A-Za-z0-9_\-]{40,512}",
+    r"hf_[A-Za-z0-9]{30,64}",
+    r"dop_v1_[a-f0-9]{64}",
+    r"shp(?:at|ca|pa|ss)_[a-fA-F0-9]{32}",
+    r"SK[0-9a-f]{32}",
 )
-_FERNET = re.compile(r"(?<![A-Za-z0-9_\-+/=.:])(?!sha\d)[A-Za-z0-9_\-+/]{43}=(?![A-Za-z0-9=])")
+_VENDOR = re.compile(rf"(?<![A-Za-z0-9])(?:{'|'.join(_VENDOR_SHAPES)})(?![A-Za-z0-9])")
+_FERNET = re.compile(r"(?<![A-Za-z0-9_\-+/.])(?!sha\d)[A-Za-z0-9_\-+/]{43}=(?![A-Za-z0-9=])")
 _SLACK_HOOK = re.compile(
     r"(?P<head>hooks\.slack\.com/(?:services|workflows)/|discord(?:app)?\.com/api/webhooks/)(?P<value>[A-Za-z0-9/_\-]{10,200})"
 )
@@ -135,7 +151,7 @@ def _whole(match: re.Match[str], mask: Mask) -> str:
 
 def _url(match: re.Match[str], mask: Mask) -> str:
     user, colon, password = match.group("login").partition(":")
-    if "<redacted:" in match.group("login"):
+    if "<redacted:" in match.group("login") or _PORT_AND_PATH.match(password):
         return _keep(match)
     if colon:
         return match.group("head") + user + ":" + (mask(password) if password else "") + "@"

@@ -220,7 +220,7 @@ def _attempt(cut: Cut, budget: int, max_lines: Optional[int]) -> tuple[dict[str,
         segment: dict[str, Any] = {"first_line": cut.first_line + start, "lines": cut.lines[start:end]}
         if cut.offsets:
             segment["offsets_s"] = cut.offsets[start:end]
-        if len(set(cut.pids)) > 1:
+        if len(set(cut.pids) - {0, 1}) > 1:
             segment["pids"] = cut.pids[start:end]
         segments.append(segment)
     attempt = {

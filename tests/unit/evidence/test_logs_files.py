@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from ansible_collections.firstaid.backend.plugins.module_utils._evidence import logs, logs_files
 from ansible_collections.firstaid.backend.plugins.module_utils._evidence.context import Context
 from ansible_collections.firstaid.backend.plugins.module_utils._evidence.logs_files import Reader, read_tail, rotated

@@ -6,6 +6,7 @@ from __future__ import annotations
 import random
 
 import pytest
+
 from ansible_collections.firstaid.backend.plugins.module_utils._evidence import logs_text
 from ansible_collections.firstaid.backend.plugins.module_utils._evidence.logs_text import Cut
 

@@ -65,7 +65,7 @@ def query_head(ctx: Context, unit: str, invocation: str) -> list[Entry]:
 
 
 def _format() -> list[str]:
-    return ["--output=json", f"--output-fields={','.join(FIELDS)}", "--all", "--no-pager", "--quiet"]
+    return ["--output=json", f"--output-fields={','.join(FIELDS)}", "--all", "--no-pager"]
 
 
 def query_error(result: CommandResult, found: bool) -> Optional[str]:

@@ -64,7 +64,8 @@ class Process:
     def as_dict(self) -> dict[str, Any]:
         """The ``process`` shape of the evidence schema."""
         start = start_epoch(self.stat.start_ticks)
-        command = shlex.join(self.argv) if self.argv else f"[{self.stat.comm}]"
+        # A program that sets its title has one argument with blanks in it, which quotes would only disfigure.
+        command = shlex.join(self.argv) if len(self.argv) > 1 else (self.argv or [f"[{self.stat.comm}]"])[0]
         return {
             "pid": self.pid,
             "ppid": self.stat.ppid,
@@ -241,11 +242,19 @@ def readlink(path: str) -> Optional[str]:
         return None
 
 
-def in_cgroup(cgroup: Optional[str], wanted: Optional[str]) -> bool:
+@lru_cache(maxsize=1)
+def cgroup_prefix() -> str:
+    """What stands before the supervisor's paths in /proc/PID/cgroup: inside a container, that container's path."""
+    path = parse_cgroup(slurp(f"{PROC}/1/cgroup") or "") or "/"
+    return re.sub(r"/(?:init\.scope)?$", "", path)
+
+
+def in_cgroup(cgroup: Optional[str], wanted: Optional[str], prefix: str = "") -> bool:
     """Whether a cgroup is the wanted one or lies below it; the root belongs to nobody."""
     if not cgroup or not wanted or wanted == "/":
         return False
-    return cgroup == wanted or cgroup.startswith(wanted.rstrip("/") + "/")
+    places = {wanted.rstrip("/"), prefix + wanted.rstrip("/")}
+    return any(cgroup == place or cgroup.startswith(place + "/") for place in places)
 
 
 def own_pids(backend: Backend, stats: dict[int, Stat]) -> set[int]:
@@ -255,8 +264,9 @@ def own_pids(backend: Backend, stats: dict[int, Stat]) -> set[int]:
     """
     own = {pid for pid in [*backend.pids, backend.main_pid or 0] if pid in stats}
     if backend.cgroup and backend.cgroup != "/":
+        prefix = cgroup_prefix()
         for pid in stats:
-            if in_cgroup(parse_cgroup(slurp(f"{PROC}/{pid}/cgroup") or ""), backend.cgroup):
+            if in_cgroup(parse_cgroup(slurp(f"{PROC}/{pid}/cgroup") or ""), backend.cgroup, prefix):
                 own.add(pid)
     elif backend.main_pid in stats:
         own.update(pid for pid, stat in stats.items() if stat.pgrp == backend.main_pid)

@@ -1,0 +1,310 @@
+# Copyright (c) 2026 firstaid contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Starts the program with the backend's user and limits, watches time, memory and processes, and ends it all.
+
+Runs in the launcher's child, which is PID 1 where there is a PID namespace, and a subreaper where there is none.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import resource
+import signal
+import time
+from typing import Any, Optional
+
+from . import sandbox_kernel as kernel
+from .sandbox_mounts import TreeReport
+
+Spec = dict[str, Any]
+
+MIB = 1024 * 1024
+TICK_S = 0.05
+# Time between the request for the stack and the end, for the dump to be written.
+STACK_GRACE_S = 0.3
+STACK_SIGNAL = signal.SIGRTMAX - 2
+MAX_TASKS = 512
+# With more threads than this, memory that is used up together is the fault of their number.
+MANY_TASKS = 128
+# Room above the memory limit for memory that is reserved and never touched: thread stacks, buffers of BLAS libraries.
+RESERVED_BYTES = 4096 * MIB
+# The program's own channels get numbers above its file limit: applications that close "all" descriptors spare them.
+CHANNEL_BASE = 65536
+CHANNELS = ("source", "report", "fault")
+NOT_STARTED = 127
+
+
+def say(spec: Spec, message: dict[str, Any]) -> None:
+    """One line to the module: ``sandbox`` (kind and how well it holds), ``failed`` (stage, errno) or ``ended``."""
+    os.write(spec["status_fd"], json.dumps(message).encode("ascii") + b"\n")
+
+
+def prefer_as_victim() -> None:
+    """When memory runs out, the kernel shall take the test and not a service."""
+    try:
+        with open("/proc/self/oom_score_adj", "w", encoding="ascii") as stream:
+            stream.write("1000")
+    except OSError:
+        pass
+
+
+def tasks_of(uid: int) -> int:
+    """Threads that this user has now, as far as they can be seen: the base of its process limit."""
+    count = 0
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                if os.stat(f"/proc/{entry}").st_uid == uid:
+                    count += max(1, os.stat(f"/proc/{entry}/task").st_nlink - 2)
+            except OSError:
+                continue
+    return count
+
+
+def run(kind: str, spec: Spec, report: TreeReport, reasons: list[str]) -> None:
+    """Start the program, watch it to its end, report, and leave no process behind."""
+    seccomp = kernel.seccomp_program(platform.machine(), bind=kind != "audit_hook", connect=spec["connect"])
+    held = {
+        "kind": kind,
+        "reasons": reasons,
+        "weaker": report.weaker,
+        "covered": report.covered,
+        "uncovered": report.uncovered,
+        "seccomp": seccomp is not None,
+    }
+    try:
+        os.setpriority(os.PRIO_PROCESS, 0, -5)  # to stay able to act when the program multiplies
+    except OSError:
+        pass
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
+    source_reader, source_writer = os.pipe()
+    error_reader, error_writer = os.pipe()
+    program = os.fork()
+    if program == 0:
+        stage = "start"
+        try:
+            for stage in _become_program(kind, spec, seccomp, source_reader):
+                pass
+        except OSError as exc:
+            text = exc.strerror or str(exc)
+            os.write(error_writer, json.dumps({"stage": stage, "errno": exc.errno, "text": text}).encode("ascii"))
+        except BaseException as exc:
+            message = {"stage": stage, "errno": None, "text": f"{type(exc).__name__}: {exc}"}
+            os.write(error_writer, json.dumps(message).encode("ascii"))
+        finally:
+            os._exit(NOT_STARTED)
+    os.close(source_reader)
+    os.close(error_writer)
+    say(spec, {"sandbox": held})
+    error = b""
+    while chunk := os.read(error_reader, 4096):  # ends when exec closes it, or with the process
+        error += chunk
+    if error:
+        say(spec, {"failed": json.loads(error)})
+        os.waitpid(program, 0)
+        return
+    say(spec, {"ended": _watch(program, spec, source_writer)})
+    end_descendants()
+
+
+def _become_program(kind: str, spec: Spec, seccomp: Optional[bytes], source: int) -> Any:
+    """A generator of stages: each name is given before its work, so that an error can name it."""
+    yield "session"
+    os.setsid()
+    null = os.open("/dev/null", os.O_RDONLY)
+    for number, descriptor in enumerate((null, spec["stdout_fd"], spec["stderr_fd"])):
+        os.dup2(descriptor, number)
+    yield "limits"
+    numbers = _limits(spec)
+    if spec["source"]:
+        for name, descriptor in zip(CHANNELS, (source, spec["report_fd"], spec["fault_fd"])):
+            os.dup2(descriptor, numbers[name])
+    _lower_file_limit(spec, min(numbers.values()))
+    argv = [text.format(**numbers) if index in spec["numbered"] else text for index, text in enumerate(spec["argv"])]
+    yield "user"
+    _become_user(kind, spec)
+    kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
+    yield "seccomp"
+    if seccomp is not None:
+        kernel.install_seccomp(seccomp)
+    yield "cwd"
+    os.chdir(spec["cwd"] or "/")
+    yield "exec"
+    os.umask(spec["umask"])
+    for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(STACK_SIGNAL, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    environment = {os.fsencode(name): os.fsencode(value) for name, value in spec["env"].items()}
+    os.execve(argv[0], argv, environment)
+
+
+def _limits(spec: Spec) -> dict[str, int]:
+    """Set the limits that can be set before the user changes; give the channels' descriptor numbers."""
+    wanted = {
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_CPU: int(spec["timeout"]) + 5,
+        resource.RLIMIT_FSIZE: 256 * MIB,
+        resource.RLIMIT_DATA: spec["memory_bytes"] + RESERVED_BYTES,
+    }
+    if spec["uid"] != 0:
+        wanted[resource.RLIMIT_NPROC] = spec["tasks_of_user"] + 2 * MAX_TASKS
+    for name, value in wanted.items():
+        _soft, hard = resource.getrlimit(name)
+        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(name, (value, value))
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    base = min(CHANNEL_BASE, hard if hard != resource.RLIM_INFINITY else CHANNEL_BASE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (base, hard))
+    return {name: base - 1 - index for index, name in enumerate(CHANNELS)}
+
+
+def _lower_file_limit(spec: Spec, hard: int) -> None:
+    soft = min(spec["nofile"] or hard, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def _become_user(kind: str, spec: Spec) -> None:
+    if spec["euid"] == 0:
+        os.setgroups(spec["groups"])
+        os.setresgid(spec["gid"], spec["gid"], spec["gid"])
+        if spec["uid"] == 0:
+            kernel.limit_capabilities(kernel.ROOT_CAPABILITIES)
+        else:
+            os.setresuid(spec["uid"], spec["uid"], spec["uid"])
+    elif kind == "user_namespace":
+        kernel.limit_capabilities(0)
+
+
+def _watch(program: int, spec: Spec, source_writer: int) -> dict[str, Any]:
+    started = time.monotonic()
+    deadline = started + spec["timeout"]
+    os.set_blocking(source_writer, False)
+    pending = memoryview(spec["source"].encode("ascii"))
+    peak, most, limit, asked, status = 0, 0, None, False, None
+    while True:
+        pending = _feed(source_writer, pending)
+        signal.sigtimedwait([signal.SIGCHLD], TICK_S if not pending else 0.002)
+        status = _reap(program)
+        if status is not None:
+            break
+        now = time.monotonic()
+        if not asked and now >= deadline - STACK_GRACE_S:
+            asked = True
+            _send(program, STACK_SIGNAL)
+        if now >= deadline:
+            limit = "time"
+            break
+        biggest, total, tasks = usage()
+        peak, most = max(peak, biggest), max(most, tasks)
+        if biggest > spec["memory_bytes"] or total > 2 * spec["memory_bytes"]:
+            limit = "memory" if tasks <= MANY_TASKS else "processes"
+        elif tasks > MAX_TASKS:
+            limit = "processes"
+        if limit:
+            _send(program, STACK_SIGNAL)
+            time.sleep(TICK_S)
+            break
+    if status is None:
+        _send(program, signal.SIGKILL)
+        status = _reap(program, wait=True)
+    return {
+        "code": os.WEXITSTATUS(status) if status is not None and os.WIFEXITED(status) else None,
+        "signal": os.WTERMSIG(status) if status is not None and os.WIFSIGNALED(status) else None,
+        "limit": limit,
+        "peak_rss_bytes": peak,
+        "tasks": most,
+        "ms": int((time.monotonic() - started) * 1000),
+    }
+
+
+def _feed(descriptor: int, pending: memoryview) -> memoryview:
+    """Hand over more of the program's source; close the pipe when all is through or nobody reads it any more."""
+    if not pending:
+        return pending
+    try:
+        pending = pending[os.write(descriptor, pending) :]
+    except BlockingIOError:
+        return pending
+    except OSError:
+        pending = pending[:0]
+    if not pending:
+        os.close(descriptor)
+    return pending
+
+
+def _reap(program: int, wait: bool = False) -> Optional[int]:
+    """Collect every child that ended; the answer is the program's own status, None while it runs."""
+    deadline = time.monotonic() + 2.0
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return None
+        if pid == program:
+            return status
+        if pid == 0:
+            if not wait or time.monotonic() > deadline:
+                return None
+            time.sleep(0.002)
+
+
+def _send(pid: int, number: int) -> None:
+    try:
+        os.kill(pid, number)
+    except OSError:
+        pass
+
+
+def descendants() -> list[str]:
+    """Numbers, as /proc spells them, of all processes below this one."""
+    found: list[str] = []
+    waiting = ["self"]
+    while waiting and len(found) <= 4 * MAX_TASKS:
+        process = waiting.pop()
+        try:
+            threads = os.listdir(f"/proc/{process}/task")
+            for thread in threads:
+                with open(f"/proc/{process}/task/{thread}/children", encoding="ascii") as stream:
+                    children = stream.read().split()
+                found += children
+                waiting += children
+        except OSError:
+            continue
+    return found
+
+
+def usage() -> tuple[int, int, int]:
+    """Resident bytes of the biggest process, of all together, and the number of threads below this process."""
+    page = resource.getpagesize()
+    biggest = total = tasks = 0
+    for process in descendants():
+        try:
+            with open(f"/proc/{process}/statm", encoding="ascii") as stream:
+                size = int(stream.read().split()[1]) * page
+            tasks += len(os.listdir(f"/proc/{process}/task"))
+        except (OSError, IndexError, ValueError):
+            continue
+        biggest, total = max(biggest, size), total + size
+    return biggest, total, tasks
+
+
+def end_descendants() -> None:
+    """Kill and collect all processes below this one, however they multiply; at most 2 s."""
+    deadline = time.monotonic() + 2.0
+    while time.monotonic() < deadline:
+        for number in (signal.SIGSTOP, signal.SIGKILL):
+            for process in descendants():
+                if os.getpid() != 1:  # as PID 1, our end is theirs; /proc may count otherwise
+                    _send(int(process), number)
+        if os.getpid() == 1:
+            return
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:
+            return
+        time.sleep(0.005)

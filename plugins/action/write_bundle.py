@@ -1,0 +1,151 @@
+# Copyright (c) 2026 firstaid contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Write the bundle of all hosts in one task, on the controller. Documented in plugins/modules/write_bundle.py."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.firstaid.backend.plugins.plugin_utils._bundle.bundle import (
+    add_verdicts,
+    hand_on,
+    last_words,
+    write_fleet,
+    write_host,
+)
+from ansible_collections.firstaid.backend.plugins.plugin_utils._bundle.outcome import Outcome, outcome
+from ansible_collections.firstaid.backend.plugins.plugin_utils._bundle.store import (
+    Store,
+    StoreError,
+    open_output_directory,
+)
+
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "output_dir": {"type": "str", "default": "/tmp"},
+    "evidence_variable": {"type": "str", "default": "__diagnose_gathered"},
+    "answer_variable": {"type": "str", "default": "diagnose_answer"},
+    "bundle_variable": {"type": "str", "default": "diagnose_bundle"},
+    "check_only": {"type": "bool", "default": False},
+}
+
+
+class ActionModule(ActionBase):  # type: ignore[misc]
+    """Reads what the hosts of this batch gathered straight from their variables: as task arguments, Ansible would
+    template every log line of every host."""
+
+    TRANSFERS_FILES = False
+    _requires_connection = False
+    _supports_check_mode = True
+    _supports_async = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        variables = task_vars or {}
+        _validation, arguments = self.validate_argument_spec(argument_spec=ARGUMENTS)
+        output_dir = str(arguments["output_dir"])
+        try:
+            if arguments["check_only"]:
+                os.close(open_output_directory(output_dir))
+                return {**result, "changed": False}
+            return {**result, **self._write(output_dir, arguments, variables)}
+        except StoreError as exc:
+            raise AnsibleActionFail(f"firstaid.backend.write_bundle: {exc}.") from exc
+
+    def _write(self, output_dir: str, arguments: Mapping[str, Any], variables: Mapping[str, Any]) -> dict[str, Any]:
+        batch = [str(host) for host in variables.get("ansible_play_batch") or []]
+        extend, earlier = _earlier_bundle(variables, batch, output_dir, str(arguments["bundle_variable"]))
+        roles = _fix_roles()
+        outcomes = {host: _judge(host, variables, arguments) for host in [*earlier, *batch]}
+        for one in outcomes.values():
+            add_verdicts(one, roles)
+        now = time.time()
+        store = Store(output_dir, extend)
+        try:
+            for host in batch:
+                write_host(store, outcomes[host])
+            write_fleet(store, outcomes.values(), time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now)))
+            path = store.finish(now)
+        except StoreError as exc:
+            raise StoreError(f"{exc}; what was written so far is in {store.keep_partial()}") from exc
+        finally:
+            store.close()
+        answers = hand_on(outcomes[host] for host in batch)
+        return {
+            "changed": False,
+            "path": path,
+            "hosts": {
+                host: {
+                    "diagnosed": one.diagnosed,
+                    "sick": one.sick,
+                    "lines": last_words(one, path),
+                }
+                for host, one in outcomes.items()
+            },
+            "ansible_stats": {
+                "data": {"firstaid_diagnosis": {host: {**answer, "bundle": path} for host, answer in answers.items()}},
+                "per_host": False,
+                "aggregate": True,
+            },
+        }
+
+
+def _judge(host: str, variables: Mapping[str, Any], arguments: Mapping[str, Any]) -> Outcome:
+    """What became of one host, from the variables that the role registered for it."""
+    facts = _raw(variables, host)
+    gathered = _plain(facts.get(arguments["evidence_variable"]))
+    answer = _plain(facts.get(arguments["answer_variable"]))
+    if "diagnoses" not in answer and "msg" not in answer:
+        answer["msg"] = "the classifier gave no answer"
+    return outcome(
+        host,
+        gathered,
+        answer.get("diagnoses"),
+        wanted=answer.get("wanted") or None,
+        connection=str(answer.get("connection") or "the inventory's connection"),
+        error=str(answer.get("msg") or ""),
+    )
+
+
+def _raw(variables: Mapping[str, Any], host: str) -> Mapping[str, Any]:
+    """A host's variables as they are, not templated."""
+    found = variables["hostvars"].raw_get(host)
+    return found if isinstance(found, Mapping) else {}
+
+
+def _plain(value: Any) -> dict[str, Any]:
+    """A registered result as plain data; Ansible's own containers carry tags that nothing here needs."""
+    plain = json.loads(json.dumps(value, default=str)) if isinstance(value, Mapping) else {}
+    return plain if isinstance(plain, dict) else {}
+
+
+def _earlier_bundle(
+    variables: Mapping[str, Any], batch: list[str], output_dir: str, name: str
+) -> tuple[str | None, list[str]]:
+    """The bundle that an earlier batch of this play made, and its hosts; a host that is in it already starts a new one."""
+    for host in reversed(variables.get("ansible_play_hosts_all") or []):
+        if host in batch:
+            continue
+        bundle = _plain(_raw(variables, str(host)).get(name))
+        path, hosts = bundle.get("path"), bundle.get("hosts")
+        if not isinstance(path, str) or not isinstance(hosts, dict) or set(hosts) & set(batch):
+            continue
+        if os.path.dirname(path) == os.path.normpath(output_dir) and os.path.isdir(path):
+            return path, list(hosts)
+    return None, []
+
+
+def _fix_roles() -> frozenset[str]:
+    """The fix roles that this installation of the collection really has."""
+    try:
+        return frozenset(entry.name for entry in (Path(__file__).parents[2] / "roles").iterdir() if entry.is_dir())
+    except OSError:
+        return frozenset()

@@ -1,0 +1,224 @@
+# Copyright (c) 2026 firstaid contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One backend's answer, taken from its diagnosis and evidence once for the summary, the console and the reports."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from . import text
+from .blocks import part, records
+
+STATES = {
+    "crash_loop": "CRASH LOOP",
+    "failed": "FAILED",
+    "hung": "HUNG: alive, but it doesn't answer",
+    "degraded": "DEGRADED: alive, but a part of it keeps dying",
+    "healthy": "HEALTHY",
+    "unknown": "STATE UNKNOWN",
+}
+SICK = frozenset({"crash_loop", "failed", "hung", "degraded"})
+# Lower bounds of the words for a confidence, highest first.
+CONFIDENCE_WORDS = ((0.95, "very high"), (0.8, "high"), (0.55, "moderate"), (0.3, "low"), (0.0, "very low"))
+
+
+@dataclass(frozen=True)
+class Proof:
+    """One citation: ``place`` is file:line or the path of a fact in evidence.json."""
+
+    place: str
+    quote: str
+
+
+@dataclass(frozen=True)
+class Step:
+    """What to do next: ``kind`` is ``fix`` or ``check`` (both commands to type), or ``words`` (a sentence)."""
+
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Everything that is said about one backend; ``directory`` is its place inside the bundle."""
+
+    host: str
+    service: str
+    runtime: str
+    directory: str
+    collected_at: str
+    state: str
+    state_line: str
+    cause: str
+    title: str
+    confidence: float | None
+    attested: bool
+    explanation: str
+    subject: str
+    proofs: tuple[Proof, ...]
+    against: tuple[Proof, ...]
+    contributing: tuple[str, ...]
+    symptoms: tuple[str, ...]
+    ruled_out: tuple[str, ...]
+    unseen: tuple[str, ...]
+    next_steps: tuple[Step, ...]
+    candidates: tuple[str, ...] = field(default=())
+
+    @property
+    def sick(self) -> bool:
+        return self.state in SICK or (self.state == "unknown" and self.cause not in ("healthy", "unknown"))
+
+    @property
+    def confidence_text(self) -> str:
+        if self.confidence is None:
+            return "not known"
+        word = next(word for bound, word in CONFIDENCE_WORDS if self.confidence >= bound)
+        proof = ", attested by the system itself" if self.attested else ""
+        return f"{word} ({self.confidence:.2f}){proof}"
+
+
+def verdict(
+    host: str, evidence: Mapping[str, Any], diagnosis: Mapping[str, Any], directory: str, roles: Collection[str]
+) -> Verdict:
+    """Read one diagnosis; ``roles`` are the fix roles that this collection really has."""
+    service = part(evidence, "service")
+    target = part(evidence, "target")
+    root = part(diagnosis, "root_cause")
+    cause = text.one_line(root.get("id") or "unknown")
+    confidence = root.get("confidence")
+    state = str(diagnosis.get("state") or "unknown")
+    return Verdict(
+        host=host,
+        service=service_name(evidence),
+        runtime=text.one_line(service.get("runtime") or target.get("runtime") or "unknown"),
+        directory=directory,
+        collected_at=text.one_line(target.get("collected_at") or ""),
+        state=state,
+        state_line=": ".join(filter(None, (STATES.get(state, state.upper()), how_it_stands(service)))),
+        cause=cause,
+        title=text.one_line(root.get("title") or ("No cause could be named" if cause == "unknown" else cause)),
+        confidence=float(confidence) if isinstance(confidence, (int, float)) else None,
+        attested=bool(root.get("attested")),
+        explanation=text.one_line(root.get("explanation") or ""),
+        subject=_plain(root.get("subject")),
+        proofs=_proofs(root.get("evidence")),
+        against=_proofs(root.get("contradicting")),
+        contributing=_named(diagnosis.get("contributing")),
+        symptoms=_named(diagnosis.get("symptoms")),
+        ruled_out=_named(diagnosis.get("ruled_out")),
+        unseen=unseen(evidence),
+        next_steps=_next_steps(diagnosis, cause, roles),
+        candidates=_candidates(diagnosis.get("candidates")),
+    )
+
+
+def service_name(evidence: Mapping[str, Any]) -> str:
+    """The backend's name as its supervisor knows it."""
+    name = part(evidence, "service").get("name") or part(evidence, "target").get("service")
+    return text.one_line(name or "backend")
+
+
+def how_it_stands(service: Mapping[str, Any]) -> str:
+    """The supervisor's verdict in a few words: restarts, window, last exit."""
+    words: list[str] = []
+    if service.get("restarts_in_window") and service.get("window_s"):
+        words.append(f"{service['restarts_in_window']} restarts in {text.measured('_s', service['window_s'])}")
+    elif service.get("restarts"):
+        words.append(f"{service['restarts']} restarts")
+    ended = part(service, "exit")
+    if ended.get("status_text"):
+        words.append(f"last exit {text.one_line(ended['status_text'])}")
+    elif ended.get("signal"):
+        words.append(f"killed by signal {text.one_line(ended['signal'])}")
+    elif ended.get("code") is not None:
+        words.append(f"last exit code {text.one_line(ended['code'])}")
+    active = "/".join(text.one_line(service[key]) for key in ("active_state", "sub_state") if service.get(key))
+    if active:
+        words.append(f"now {active}")
+    return ", ".join(words)
+
+
+def unseen(evidence: Mapping[str, Any]) -> tuple[str, ...]:
+    """What could not be looked at, and why, in sentences; the same reason is said once."""
+    said = [text.one_line(item) for item in part(evidence, "target").get("missing_privileges") or []]
+    for name, entry in part(evidence, "collectors").items():
+        if isinstance(entry, Mapping) and entry.get("status") not in ("ok", "skipped", None):
+            said.append(
+                f"{text.label(str(name))} ({entry['status']}): {text.one_line(entry.get('error') or 'no reason recorded')}"
+            )
+    for name, value in evidence.items():
+        if isinstance(value, Mapping) and value.get("unavailable"):
+            said.append(f"{text.label(str(name))}: {text.one_line(value['unavailable'])}")
+    imports = part(evidence, "import_test")
+    if imports and not imports.get("ran", True):
+        said.append(f"import test: {text.one_line(imports.get('why_not') or 'not run')}")
+    kept: dict[str, str] = {}
+    for sentence in said:
+        kept.setdefault(sentence.partition(": ")[2] or sentence, sentence)
+    return tuple(kept.values())
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(
+            f"{text.label(str(key))} {text.one_line(part)}" for key, part in value.items() if part not in (None, "", [])
+        )
+    return text.one_line(value) if value not in (None, "", []) else ""
+
+
+def _proofs(value: Any) -> tuple[Proof, ...]:
+    found = []
+    for item in records(value):
+        place = text.one_line(item.get("file") or item.get("fact") or "")
+        if item.get("line") is not None:
+            place += f":{text.one_line(item['line'])}"
+        found.append(Proof(place, text.one_line(item.get("quote") or item.get("text") or "")))
+    return tuple(found)
+
+
+def _named(value: Any) -> tuple[str, ...]:
+    """Causes of a list as "id (why)"."""
+    names = []
+    for item in value if isinstance(value, list) else []:
+        if isinstance(item, Mapping):
+            why = text.one_line(item.get("why") or item.get("reason") or item.get("because") or "")
+            names.append(text.one_line(item.get("id") or item.get("title") or "") + (f" ({why})" if why else ""))
+        else:
+            names.append(text.one_line(item))
+    return tuple(filter(None, names))
+
+
+def _candidates(value: Any) -> tuple[str, ...]:
+    return tuple(
+        f"{text.one_line(item.get('id'))} {item['confidence']:.2f}"
+        for item in records(value)
+        if isinstance(item.get("confidence"), (int, float))
+    )
+
+
+def _next_steps(diagnosis: Mapping[str, Any], cause: str, roles: Collection[str]) -> tuple[Step, ...]:
+    """The fix where its role exists; else what the diagnosis says to look at or to hand over."""
+    remedy = part(diagnosis, "remediation")
+    role = str(remedy.get("role") or "")
+    steps: list[Step] = []
+    if role and remedy.get("command") and (role in roles or f"fix_{role}" in roles):
+        steps.append(Step("fix", text.one_line(remedy["command"])))
+        if not remedy.get("automatic") and remedy.get("why_not_automatic"):
+            steps.append(Step("words", text.one_line(remedy["why_not_automatic"])))
+    elif remedy.get("hand_over"):
+        steps.append(Step("words", text.one_line(remedy["hand_over"])))
+    check = diagnosis.get("next_check")
+    if isinstance(check, Mapping):
+        if check.get("text"):
+            steps.append(Step("words", text.one_line(check["text"])))
+        if check.get("command"):
+            steps.append(Step("check", text.one_line(check["command"])))
+    elif check:
+        steps.append(Step("words", text.one_line(check)))
+    if not steps and cause not in ("healthy", "unknown"):
+        advice = "Hand over to those who maintain it: this directory holds the proof."
+        steps.append(Step("words", advice))
+    return tuple(steps)

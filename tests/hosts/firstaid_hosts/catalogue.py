@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 # Python versions are those of the release's own python3; the wheels are downloaded for them.
 PYTHONS = {"bullseye": "3.9", "bookworm": "3.11", "trixie": "3.13"}
@@ -20,18 +20,30 @@ class Host:
     release: str
     groups: tuple[str, ...] = ("backend",)
     capabilities: tuple[str, ...] = ("SYS_ADMIN", "SYS_PTRACE")
-    labels: dict[str, str] = field(default_factory=dict)
 
 
-DEFAULT = (
-    Host("firstaid-d11", "bullseye"),
-    Host("firstaid-d12", "bookworm"),
-    Host("firstaid-d13", "trixie"),
-)
-# Made only when named: a host on which not even root sees who owns a port of another user.
-NAMED = (Host("firstaid-hardened", "bookworm", groups=("hardened",), capabilities=("SYS_ADMIN",)),)
+SHORT = {"d11": "bullseye", "d12": "bookworm", "d13": "trixie"}
+
+
+def three(prefix: str, group: str) -> tuple[Host, ...]:
+    """One host of each Debian release; each set is apart, so that test runs don't meet on a host."""
+    return tuple(Host(f"{prefix}-{short}", release, groups=(group,)) for short, release in SHORT.items())
+
+
+SETS = {
+    "default": three("firstaid", "backend"),
+    "zoo": three("firstaid-zoo", "zoo"),
+    "molecule": three("firstaid-mol", "molecule"),
+    # A host on which not even root sees who owns a port of another user.
+    "hardened": (Host("firstaid-hardened", "bookworm", groups=("hardened",), capabilities=("SYS_ADMIN",)),),
+}
 
 
 def bench(count: int) -> tuple[Host, ...]:
     """`count` equal hosts for benchmarks."""
     return tuple(Host(f"firstaid-b{number:02d}", "bookworm", groups=("bench",)) for number in range(1, count + 1))
+
+
+def everything() -> dict[str, Host]:
+    """Every host that can be asked for, by name."""
+    return {host.name: host for host in (*(host for chosen in SETS.values() for host in chosen), *bench(99))}

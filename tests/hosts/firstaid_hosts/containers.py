@@ -68,6 +68,8 @@ def _create(host: Host, image: str) -> None:
         ["docker", "run", "-d", "--name", host.name, "--hostname", host.name, "--label", LABEL, *capabilities,
          "--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined",
          "--cgroupns=host", "-v", "/sys/fs/cgroup:/sys/fs/cgroup:rw",
+         # Docker lets everybody bind every port; a machine doesn't.
+         "--sysctl", "net.ipv4.ip_unprivileged_port_start=1024",
          "--tmpfs", "/run", "--tmpfs", "/run/lock", "--tmpfs", "/tmp:exec,mode=1777,size=256m",
          "--stop-signal", "SIGRTMIN+3", image, "/lib/systemd/systemd"],
     )  # fmt: skip

@@ -1,0 +1,25 @@
+# Copyright (c) 2026 firstaid contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The words of check and diff support, written once."""
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    """For modules that only read."""
+
+    DOCUMENTATION = r"""
+options: {}
+attributes:
+  check_mode:
+    description: Can run in C(check_mode) and return the same as without it.
+    support: full
+    details:
+      - It only reads.
+  diff_mode:
+    description: Will return details on what has changed when in diff mode.
+    support: N/A
+    details:
+      - It changes nothing.
+"""

@@ -9,7 +9,6 @@ import json
 import os
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
@@ -63,10 +62,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     def _write(self, output_dir: str, arguments: Mapping[str, Any], variables: Mapping[str, Any]) -> dict[str, Any]:
         batch = [str(host) for host in variables.get("ansible_play_batch") or []]
         extend, earlier = _earlier_bundle(variables, batch, output_dir, str(arguments["bundle_variable"]))
-        roles = _fix_roles()
         outcomes = {host: _judge(host, variables, arguments) for host in [*earlier, *batch]}
         for one in outcomes.values():
-            add_verdicts(one, roles)
+            add_verdicts(one)
         now = time.time()
         store = Store(output_dir, extend)
         try:
@@ -141,11 +139,3 @@ def _earlier_bundle(
         if os.path.dirname(path) == os.path.normpath(output_dir) and os.path.isdir(path):
             return path, list(hosts)
     return None, []
-
-
-def _fix_roles() -> frozenset[str]:
-    """The fix roles that this installation of the collection really has."""
-    try:
-        return frozenset(entry.name for entry in (Path(__file__).parents[2] / "roles").iterdir() if entry.is_dir())
-    except OSError:
-        return frozenset()

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from . import text
@@ -20,7 +20,7 @@ from .verdict import Verdict, service_name, verdict
 SCHEMA = 1
 
 
-def add_verdicts(outcome: Outcome, roles: Collection[str]) -> None:
+def add_verdicts(outcome: Outcome) -> None:
     """Read the diagnoses of one host; each backend gets its directory inside the bundle."""
     taken: set[str] = set()
     for evidence, diagnosis in outcome.documents:
@@ -30,7 +30,7 @@ def add_verdicts(outcome: Outcome, roles: Collection[str]) -> None:
             leaf = text.path_name(f"{leaf}/")
         taken.add(leaf)
         directory = f"{text.path_name(outcome.host)}/{leaf}"
-        outcome.verdicts.append(verdict(outcome.host, evidence, diagnosis or {}, directory, roles))
+        outcome.verdicts.append(verdict(outcome.host, evidence, diagnosis or {}, directory))
 
 
 def write_host(store: Store, outcome: Outcome) -> None:

@@ -8,6 +8,7 @@ It needs no knowledge of the section, so that a fact added to the evidence shows
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -61,6 +62,8 @@ def _sequence(value: Sequence[Any], indent: str) -> Lines:
         rows = table(value, indent)
         if rows is not None:
             return rows
+    if all(_is_list(item) and all(isinstance(word, str) for word in item) for item in value):
+        return [f"{indent}- {text.one_line(shlex.join(words))}" for words in value[:MAX_ROWS]]
     lines: Lines = []
     for item in value[:MAX_ROWS]:
         nested = outline(item, indent + "  ")

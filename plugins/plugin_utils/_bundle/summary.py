@@ -5,29 +5,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from . import text
 from .verdict import Proof, Verdict
 
 # A terminal of 80 by 24 characters, less the line of the prompt.
 LINES = 23
 _GUTTER = 12
-# Tried in turn until the summary fits: (lines of explanation, proofs, lines each of ruled out and not seen, blank lines between).
+# Sentences, and commands, of what to do next.
+_STEPS = 2
+# Tried in turn until the summary fits: lines of explanation, proofs, lines of one proof, lines each of what was ruled out
+# and not seen, blank lines between the parts.
 _FITS = (
-    (4, 5, 2, True),
-    (3, 5, 2, True),
-    (3, 4, 1, True),
-    (2, 3, 1, True),
-    (2, 3, 1, False),
-    (1, 2, 1, False),
-    (1, 1, 1, False),
+    (4, 5, 2, 2, True),
+    (3, 4, 2, 2, True),
+    (3, 3, 2, 1, True),
+    (2, 3, 2, 1, False),
+    (2, 3, 1, 1, False),
+    (1, 2, 1, 1, False),
+    (1, 1, 1, 1, False),
 )
 
 
 def summary(verdict: Verdict) -> str:
     """The whole screen; when it doesn't fit, the explanation and the weaker proofs give way, the next step never."""
     lines: list[str] = []
-    for explanation, proofs, rest, spaced in _FITS:
-        lines = _screen(verdict, explanation, proofs, rest, spaced)
+    for fit in _FITS:
+        lines = _screen(verdict, *fit)
         if len(lines) <= LINES:
             break
     return "\n".join(lines) + "\n"
@@ -42,27 +47,32 @@ def console(verdict: Verdict) -> list[str]:
     ]
     if verdict.subject:
         lines += _field("about", verdict.subject, 2)
-    for number, proof in enumerate(verdict.proofs[:3]):
-        lines += [_gutter("evidence" if number == 0 else "") + proof_line(proof, text.WIDTH - _GUTTER)]
+    lines += _proofs("evidence", verdict.proofs[:3], 2)
     lines += _next(verdict)
     return [line.rstrip() for line in lines]
 
 
-def proof_line(proof: Proof, width: int) -> str:
-    """Place and quote on one line; a long path loses its front, a long quote its end."""
-    if not proof.place:
-        return text.cut(proof.quote, width)
-    if not proof.quote:
-        return text.cut(proof.place, width)
-    place = proof.place
-    room = max(24, width - 2 - len(proof.quote))
-    if len(place) > room:
-        room = max(24, min(room, width // 2))
-        place = "\u2026" + place[-(room - 1) :] if len(place) > room else place
-    return f"{place}  {text.cut(proof.quote, max(12, width - len(place) - 2))}"
+def proof_lines(proof: Proof, width: int, most: int = 2) -> list[str]:
+    """Place and quote on one line where they fit, else on two; a long path loses its front, a long quote its end."""
+    whole = "  ".join(filter(None, (proof.place, proof.quote)))
+    if len(whole) <= width or not (proof.place and proof.quote):
+        return [text.cut(whole, width)]
+    if most > 1:
+        return [_cut_front(proof.place, width), "  " + text.cut(proof.quote, width - 2)]
+    place = _cut_front(proof.place, max(24, min(width // 2, width - 2 - len(proof.quote))))
+    return [f"{place}  {text.cut(proof.quote, width - len(place) - 2)}"]
 
 
-def _screen(verdict: Verdict, explanation: int, proofs: int, rest: int, spaced: bool) -> list[str]:
+def _cut_front(path: str, width: int) -> str:
+    return path if len(path) <= width else "\u2026" + path[-(width - 1) :]
+
+
+def _proofs(name: str, proofs: Sequence[Proof], most: int) -> list[str]:
+    lines = [line for proof in proofs for line in proof_lines(proof, text.WIDTH - _GUTTER, most)]
+    return [_gutter(name if number == 0 else "") + line for number, line in enumerate(lines)]
+
+
+def _screen(verdict: Verdict, explanation: int, proofs: int, most: int, rest: int, spaced: bool) -> list[str]:
     gap = [""] if spaced else []
     who = f"{verdict.host} / {verdict.service} ({verdict.runtime})"
     when = verdict.collected_at
@@ -75,10 +85,8 @@ def _screen(verdict: Verdict, explanation: int, proofs: int, rest: int, spaced: 
     if verdict.explanation:
         lines += _field("WHY", verdict.explanation, explanation)
     lines += gap
-    for number, proof in enumerate(verdict.proofs[:proofs]):
-        lines.append(_gutter("EVIDENCE" if number == 0 else "") + proof_line(proof, text.WIDTH - _GUTTER))
-    if verdict.against:
-        lines.append(_gutter("AGAINST IT") + proof_line(verdict.against[0], text.WIDTH - _GUTTER))
+    lines += _proofs("EVIDENCE", verdict.proofs[:proofs], most)
+    lines += _proofs("AGAINST IT", verdict.against[:1], most)
     lines += [*(gap if verdict.proofs or verdict.against else []), *_next(verdict, upper=True)]
     lines += gap
     for name, items in (
@@ -93,14 +101,17 @@ def _screen(verdict: Verdict, explanation: int, proofs: int, rest: int, spaced: 
 
 
 def _next(verdict: Verdict, upper: bool = False) -> list[str]:
+    """The first words and the first commands; the reports have them all."""
+    words = [step for step in verdict.next_steps if step.kind == "words"][:_STEPS]
+    commands = [step for step in verdict.next_steps if step.kind != "words"][:_STEPS]
     lines: list[str] = []
     for step in verdict.next_steps:
         name = "" if lines else ("NEXT" if upper else "next")
-        if step.kind == "words":
+        if step in words:
             lines += _field(name, step.text, 3)
-            continue
-        first, *more = text.wrap_command(step.text, " " * _GUTTER)
-        lines += [_gutter(name) + first.strip(), *more]
+        elif step in commands:
+            first, *more = text.wrap_command(step.text, " " * _GUTTER)
+            lines += [_gutter(name) + first.strip(), *more]
     return lines
 
 

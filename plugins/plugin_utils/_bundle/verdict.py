@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -80,10 +80,8 @@ class Verdict:
         return f"{word} ({self.confidence:.2f}){proof}"
 
 
-def verdict(
-    host: str, evidence: Mapping[str, Any], diagnosis: Mapping[str, Any], directory: str, roles: Collection[str]
-) -> Verdict:
-    """Read one diagnosis; ``roles`` are the fix roles that this collection really has."""
+def verdict(host: str, evidence: Mapping[str, Any], diagnosis: Mapping[str, Any], directory: str) -> Verdict:
+    """Read one diagnosis of one host; ``directory`` is where its files lie in the bundle."""
     service = part(evidence, "service")
     target = part(evidence, "target")
     root = part(diagnosis, "root_cause")
@@ -110,7 +108,7 @@ def verdict(
         symptoms=_named(diagnosis.get("symptoms")),
         ruled_out=_named(diagnosis.get("ruled_out")),
         unseen=unseen(evidence),
-        next_steps=_next_steps(diagnosis, cause, roles),
+        next_steps=_next_steps(diagnosis, cause),
         candidates=_candidates(diagnosis.get("candidates")),
     )
 
@@ -199,26 +197,22 @@ def _candidates(value: Any) -> tuple[str, ...]:
     )
 
 
-def _next_steps(diagnosis: Mapping[str, Any], cause: str, roles: Collection[str]) -> tuple[Step, ...]:
-    """The fix where its role exists; else what the diagnosis says to look at or to hand over."""
+def _next_steps(diagnosis: Mapping[str, Any], cause: str) -> tuple[Step, ...]:
+    """The fix where a role of it exists; else what to ask whom and what to type; the next check when nothing is certain."""
     remedy = part(diagnosis, "remediation")
-    role = str(remedy.get("role") or "")
     steps: list[Step] = []
-    if role and remedy.get("command") and (role in roles or f"fix_{role}" in roles):
+    if remedy.get("role") and remedy.get("command"):
         steps.append(Step("fix", text.one_line(remedy["command"])))
         if not remedy.get("automatic") and remedy.get("why_not_automatic"):
-            steps.append(Step("words", text.one_line(remedy["why_not_automatic"])))
-    elif remedy.get("hand_over"):
-        steps.append(Step("words", text.one_line(remedy["hand_over"])))
+            steps.append(Step("words", f"Not done by itself: {text.one_line(remedy['why_not_automatic'])}"))
+    else:
+        hand_over = part(remedy, "handover")
+        steps += [Step("words", text.one_line(hand_over[key])) for key in ("ask", "note") if hand_over.get(key)]
+        commands = hand_over.get("commands")
+        steps += [Step("check", text.one_line(command)) for command in (commands if isinstance(commands, list) else [])]
     check = diagnosis.get("next_check")
-    if isinstance(check, Mapping):
-        if check.get("text"):
-            steps.append(Step("words", text.one_line(check["text"])))
-        if check.get("command"):
-            steps.append(Step("check", text.one_line(check["command"])))
-    elif check:
-        steps.append(Step("words", text.one_line(check)))
+    if check and (cause == "unknown" or not steps):
+        steps.insert(0, Step("words", text.one_line(check)))
     if not steps and cause not in ("healthy", "unknown"):
-        advice = "Hand over to those who maintain it: this directory holds the proof."
-        steps.append(Step("words", advice))
+        steps.append(Step("words", "Hand over to those who maintain it: this directory holds the proof."))
     return tuple(steps)

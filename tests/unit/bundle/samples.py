@@ -50,8 +50,10 @@ EVIDENCE: dict[str, Any] = {
     "foreground_test": {"ran": False, "why_not": "it was not asked for"},
     "logs": {
         "sources": [
-            {"id": "journal", "kind": "journal", "attempts": [{"started": "2026-11-22T10:14:50Z", "pid": 4711, "segments": [{"first_line": 1, "lines": TRACE}]}]},
-            {"id": "error", "kind": "file", "stream": "stderr", "path": "/var/log/web/error.log", "attempts": [{"segments": [{"first_line": 231, "lines": TRACE}]}]},
+            {"id": "journal", "kind": "journal",
+             "attempts": [{"started": "2026-11-22T10:14:50Z", "pid": 4711, "segments": [{"first_line": 1, "lines": TRACE}]}]},
+            {"id": "error", "kind": "file", "stream": "stderr", "path": "/var/log/web/error.log",
+             "attempts": [{"segments": [{"first_line": 231, "lines": TRACE}]}]},
         ]
     },
     "redactions": {"total": 2, "by_rule": {"url": 2}, "by_section": {"logs": {"url": 2}}},
@@ -74,7 +76,9 @@ DIAGNOSIS: dict[str, Any] = {
     "contributing": [], "symptoms": [{"id": "start_limit_hit"}],
     "ruled_out": [{"id": "dependency_missing", "why": "shared is no third-party package"}],
     "next_check": None,
-    "remediation": {"role": "fix_symlink", "command": "ansible-playbook playbooks/fix-symlink.yml --limit web1 -e backend_service=web.service", "automatic": True},
+    "remediation": {
+        "role": "fix_symlink", "command": "ansible-playbook playbooks/fix-symlink.yml --limit web1 -e backend_service=web.service", "automatic": True,
+    },
 }  # fmt: skip
 
 

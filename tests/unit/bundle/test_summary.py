@@ -17,19 +17,15 @@ from ansible_collections.firstaid.backend.plugins.plugin_utils._bundle.verdict i
 
 from . import samples
 
-ROLES = frozenset({"fix_symlink"})
 LONG = "a very long sentence that goes on and on " * 12
 
 
-def judged(
-    evidence: dict[str, Any] | None = None, diagnosis: dict[str, Any] | None = None, roles: frozenset[str] = ROLES
-) -> Verdict:
+def judged(evidence: dict[str, Any] | None = None, diagnosis: dict[str, Any] | None = None) -> Verdict:
     return verdict(
         "web1",
         evidence or samples.evidence(),
         samples.diagnosis() if diagnosis is None else diagnosis,
         "web1/web.service",
-        roles,
     )
 
 
@@ -38,7 +34,7 @@ def test_the_summary_says_it_all() -> None:
     for expected in (
         "web1 / web.service (systemd)", "2026-11-22T10:15:00Z", "CRASH LOOP: 14 restarts in 10 min, last exit code 1",
         "A symbolic link that the imports need leads nowhere [symlink_conflict]", "high (0.93), attested by the system itself",
-        "web/error.log:234  ModuleNotFoundError: No module named", "dependency_missing (shared is no third-party package)",
+        "/var/log/web/error.log:234", "  ModuleNotFoundError: No module named 'shared'", "dependency_missing (shared is no third-party package)",
         "The kernel log can't be read without root.", "kernel (failed): dmesg was refused",
         "ansible-playbook playbooks/fix-symlink.yml",
     ):  # fmt: skip
@@ -64,9 +60,21 @@ def test_the_summary_fits_one_screen(one: Verdict) -> None:
     assert any(line.startswith("NEXT") for line in lines)
 
 
-def test_a_fix_that_this_installation_lacks_is_not_offered() -> None:
-    assert "ansible-playbook" not in summary(judged(roles=frozenset()))
-    assert "Hand over" in summary(judged(roles=frozenset()))
+def test_where_no_role_repairs_it_the_hand_over_is_the_next_step() -> None:
+    remedy = {
+        "role": None, "command": "systemctl cat web.service",
+        "handover": {"ask": "Ask those who deploy web for the link.", "note": None, "commands": ["readlink -f /opt/web/shared", "ls /x", "ls /y"]},
+    }  # fmt: skip
+    shown = summary(judged(diagnosis=samples.diagnosis(remediation=remedy)))
+    assert (
+        "NEXT        Ask those who deploy web for the link.\n            readlink -f /opt/web/shared\n            ls /x\n"
+        in shown
+    )
+    assert "ls /y" not in shown and "ansible-playbook" not in shown
+
+
+def test_a_cause_without_any_advice_is_handed_over() -> None:
+    assert "Hand over" in summary(judged(diagnosis=samples.diagnosis(remediation={})))
 
 
 def test_unknown_comes_with_the_next_check() -> None:
@@ -88,7 +96,7 @@ def test_a_thin_diagnosis_still_makes_a_summary(diagnosis: dict[str, Any]) -> No
 
 def test_the_console_has_the_same_answer() -> None:
     lines = console(judged())
-    assert lines[0].startswith("web1 / web.service (systemd): CRASH LOOP") and len(lines) <= 12
+    assert lines[0].startswith("web1 / web.service (systemd): CRASH LOOP") and len(lines) <= 14
     assert any("symlink_conflict" in line for line in lines) and any("fix-symlink" in line for line in lines)
 
 

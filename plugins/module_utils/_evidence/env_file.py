@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Environment files: what systemd loads from one, and what is wrong with it for whoever reads it.
 
-``parse`` is pure. ``EnvFile.variables`` are systemd's; :mod:`env_file_flavours` has the rules of other readers.
+``parse`` is pure. ``EnvFile.variables`` are systemd's; each problem names the other readers (python-dotenv, Docker's
+``--env-file``, a shell) that it hurts.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from .context import MIB, Context
+from .secret_names import is_sensitive_name
 
 # systemd refuses to load anything larger (READ_FULL_BYTES_MAX in its src/basic/fileio.c).
 MAX_BYTES = 4 * MIB
@@ -31,16 +33,6 @@ _BLANK = " \t"
 _NEWLINE = "\r\n"
 _TYPOGRAPHIC = "\u2018\u2019\u201c\u201d"
 _BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
-_SENSITIVE_PART = re.compile(
-    r"SECRET|PASSW|PASSPHRASE|PWD(?!\Z)|(?<![A-Z])PASS(?![A-Z])|TOKEN|CREDENTIAL|PRIVATE|SIGNING|SALT"
-    r"|API_?KEY|ACCESS_?KEY|(?<![A-Z])(?:KEY|DSN|JWT|AUTH)(?![A-Z])|COOKIE|BEARER|CERT_?KEY|ENCRYPTION",
-    re.IGNORECASE,
-)
-_HARMLESS_SUFFIX = re.compile(
-    r"(?:_FILE|_PATH|_DIR|_URI|_ALGORITHM|_ALG|_EXPIRE\w*|_TTL|_LIFETIME|_MINUTES|_SECONDS|_DAYS|_LENGTH|_ENABLED"
-    r"|_REQUIRED|_HEADER|_NAME|_TYPE|_ISSUER|_AUDIENCE|_ROUNDS|_COUNT|_MIN|_MAX|_SOCK)\Z",
-    re.IGNORECASE,
-)
 _URL_PASSWORD = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://[^\s/:@]*:([^\s]+)@[^\s@]*")
 
 # Which readers of environment files stumble over a problem.
@@ -113,7 +105,7 @@ def sensitive(name: str, value: str = "") -> bool:
     """Whether a variable is secret by its name, or its value is a URL with a password in it."""
     if _URL_PASSWORD.search(value):
         return True
-    return bool(_SENSITIVE_PART.search(name)) and not _HARMLESS_SUFFIX.search(name)
+    return is_sensitive_name(name)
 
 
 def url_passwords(value: str) -> list[str]:
@@ -395,7 +387,12 @@ def _carriage_returns(text: str, result: EnvFile) -> None:
         if line.endswith("\\\r") and not line.lstrip().startswith(("#", ";")):
             _report(result, number, "carriage_return", line.rstrip("\r"), "systemd", "dotenv", "shell")
             return
-    _report(result, text[: text.index("\r\n")].count("\n") + 1, "carriage_return", text[: text.index("\r\n")].split("\n")[-1])
+    _report(
+        result,
+        text[: text.index("\r\n")].count("\n") + 1,
+        "carriage_return",
+        text[: text.index("\r\n")].split("\n")[-1],
+    )
 
 
 def _report(result: EnvFile, line: int, problem: str, text: str, *affects: str) -> None:
@@ -414,7 +411,7 @@ def _intended_value(entry: Assignment) -> str:
 
 
 def _has_control(value: str) -> bool:
-    return any(ord(char) < 32 and char not in "\t\n" or ord(char) == 127 for char in value)
+    return any((ord(char) < 32 and char not in "\t\n") or ord(char) == 127 for char in value)
 
 
 def _line_endings(text: str) -> str:

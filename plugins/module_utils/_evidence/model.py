@@ -37,10 +37,21 @@ class App:
     """The server and its import target, as far as command line, configuration and environment tell.
 
     ``origin`` maps a field's name to where its value came from, for instance ``port`` to ``command line --port``.
+    ``argv`` is the command with wrappers (shell, ``env``, ``poetry run``) taken off, ``program`` the path of its first word,
+    ``python_flags`` the interpreter's own options, ``code`` the text of ``python -c``. ``steps`` are the wrappers and links
+    passed on the way, in the shape of ``interpreter.chain``; ``environment_dir`` is the virtual or conda environment that a
+    wrapper chose. ``path_prepend`` is what the server puts in front of ``sys.path``. ``problem`` is a sentence when the
+    command line led nowhere.
     """
 
     server: str = "unknown"
     argv: list[str] = field(default_factory=list)
+    program: Optional[str] = None
+    python_flags: list[str] = field(default_factory=list)
+    code: Optional[str] = None
+    steps: list[Section] = field(default_factory=list)
+    environment_dir: Optional[str] = None
+    problem: Optional[str] = None
     module: Optional[str] = None
     attribute: Optional[str] = None
     factory: bool = False

@@ -297,6 +297,11 @@ def is_python(process: Process) -> bool:
     return any(_PYTHON.match(name.replace(" (deleted)", "")) for name in names)
 
 
+def is_python_like(process: Process) -> bool:
+    """Whether a child is a worker rather than a helper program: Python itself, or a title without a path."""
+    return is_python(process) or (process.exe is None and bool(process.argv))
+
+
 def same_root(pid: int) -> bool:
     """Whether a process sees our file system: equal paths inside another container are not the same code."""
     try:

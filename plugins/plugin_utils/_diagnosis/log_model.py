@@ -29,6 +29,7 @@ class Mark:
     container, journal identifier or program; ``pid`` the process that wrote the line as far as the line says;
     ``stream`` is ``stdout`` or ``stderr``; ``level`` is upper case (``WARNING``, never ``WARN``); ``logger`` is the
     name of the logger; ``record`` is true when the application's logging (not the transport) formatted the line.
+    ``lane`` is the same for lines that one writer wrote one after the other, whatever came between them.
     """
 
     prefix: str = ""
@@ -39,6 +40,7 @@ class Mark:
     level: str | None = None
     logger: str | None = None
     record: bool = False
+    lane: str = ""
 
 
 NO_MARK = Mark()
@@ -166,7 +168,9 @@ class Raised:
     while which the next was raised; ``None`` for the last. ``name`` is the module, attribute or variable that the
     message names (``No module named 'x'``, ``cannot import name 'x'``, ``name 'x' is not defined``, ``KeyError: 'x'``)
     and ``owner`` the module or object that it was looked for in. ``errno`` is what stood after ``[Errno``,
-    ``[WinError`` or in an asyncio bind message. ``group`` holds the chains inside an exception group.
+    ``[WinError`` or a client's own "Error 111 connecting". ``group`` holds the chains inside an exception group.
+    ``repeated`` is how many frames the interpreter folded (``[Previous line repeated N more times]``). ``frames`` go
+    from the outermost to the innermost, without those of importlib. ``type`` is empty when its line is missing.
     """
 
     type: str
@@ -180,7 +184,7 @@ class Raised:
     filename: str | None = None
     syntax: SyntaxPlace | None = None
     fields: tuple[FieldError, ...] = ()
-    notes: tuple[str, ...] = ()
+    repeated: int = 0
     group: tuple[tuple[Raised, ...], ...] = ()
     truncated_frames: bool = False
     line: int | None = None

@@ -1,0 +1,188 @@
+# Copyright (c) 2026 firstaid contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A log's text to lines: transport prefixes off, records opened, partial lines joined, numbers kept."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+
+from .log_model import NO_MARK, Line, Mark
+from .prefixes import SAMPLE, Cutter, detect
+from .records import Record, parse_record
+from .text import JSON_LIMIT, LINE_LIMIT, cap, clean, split_lines
+
+Transports = Sequence[tuple[str, Cutter]]
+
+_CONTINUES = frozenset({"syslog", "journal-iso", "journal-full", "journal-seconds", "syslog-5424"})
+_TAIL_HEADER = re.compile(r"==> .{1,400} <==$")
+_VERBOSE_FIELD = re.compile(r" {4}(?P<key>_?[A-Z][A-Z0-9_]*)=(?P<value>.*)")
+_VERBOSE_HEAD = re.compile(r"(?P<time>\S{2,6} \d{4}-\d\d-\d\d \S+ \S+) \[s=[0-9a-f]+;")
+_SAMPLE_CHARS = 512 * 1024
+
+
+def sample_of(text_or_lines: str | Sequence[str]) -> list[str]:
+    """The first and last lines of a source, cleaned and capped, for recognising its prefixes."""
+    if isinstance(text_or_lines, str):
+        head = text_or_lines[:_SAMPLE_CHARS].split("\n", SAMPLE)[:SAMPLE]
+        tail = text_or_lines[-_SAMPLE_CHARS:].rsplit("\n", SAMPLE)[1:] if len(text_or_lines) > _SAMPLE_CHARS else []
+        chosen = head + tail
+    elif len(text_or_lines) <= 2 * SAMPLE:
+        chosen = list(text_or_lines)
+    else:
+        chosen = [*text_or_lines[:SAMPLE], *text_or_lines[-SAMPLE:]]
+    return [clean(_capped(line)) for line in chosen]
+
+
+def read_lines(
+    text_or_lines: str | Sequence[str], source: str, first_line: int = 1, transports: Transports | None = None
+) -> list[Line]:
+    """Read one source, or one segment of it when ``transports`` were recognised on the whole.
+
+    ``first_line`` is the number of the first line given. Blank lines are kept, so that numbers stay dense.
+    """
+    if transports is None:
+        sample = sample_of(text_or_lines)
+        if _is_verbose(sample):
+            return list(_read_verbose(split_lines(text_or_lines), source, first_line))
+        transports = detect(sample)
+    return list(_read(split_lines(text_or_lines), source, first_line, transports))
+
+
+def _capped(line: str) -> str:
+    if len(line) <= LINE_LIMIT:
+        return line
+    return line[:JSON_LIMIT] if "{" in line[:300] else cap(line)
+
+
+class _Marks:
+    """Shares marks between neighbouring lines with the same prefix; most logs repeat theirs for a second."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, Mark] = {}
+
+    def of(self, transport: Mark, record: Record | None, cut: str) -> Mark:
+        if record is None:
+            mark = transport
+        else:
+            mark = Mark(
+                prefix=transport.prefix + cut,
+                time=record.time or transport.time,
+                unit=transport.unit,
+                pid=record.pid if record.pid is not None else transport.pid,
+                stream=transport.stream,
+                level=record.level or transport.level,
+                logger=record.logger,
+                record=True,
+                lane=transport.lane,
+            )
+        if mark == self._last.get(mark.lane):
+            return self._last[mark.lane]
+        if len(self._last) > 500:
+            self._last.clear()
+        self._last[mark.lane] = mark
+        return mark
+
+
+def _read(physical: Iterable[str], source: str, first_line: int, transports: Transports) -> Iterator[Line]:
+    marks = _Marks()
+    pending: dict[str, tuple[int, Mark, list[str]]] = {}
+    previous = NO_MARK
+    indented = bool(transports) and transports[0][0] in _CONTINUES
+    for number, raw in enumerate(physical, first_line):
+        text, mark, partial = clean(_capped(raw)), NO_MARK, False
+        if transports:
+            text, mark, partial = _strip(text, transports)
+            if mark is NO_MARK and indented and (width := len(previous.prefix)) and text[:width].isspace():
+                # journalctl indents the further lines of one message by the width of the prefix
+                text, mark = text[width:], replace(previous, record=False, level=None)
+            previous = mark if mark is not NO_MARK else previous
+        if partial or (pending and mark.lane in pending):
+            begun = pending.setdefault(mark.lane, (number, mark, []))
+            if sum(map(len, begun[2])) < JSON_LIMIT:
+                begun[2].append(text)
+            if partial:
+                continue
+            del pending[mark.lane]
+            yield from _open(source, begun[0], "".join(begun[2]), begun[1], marks)
+            continue
+        yield from _open(source, number, text, mark, marks)
+    for number, mark, parts in pending.values():
+        yield from _open(source, number, "".join(parts), mark, marks)
+
+
+def _strip(text: str, transports: Transports) -> tuple[str, Mark, bool]:
+    """Take the transports' prefixes off; inner layers win over outer ones where both say something."""
+    mark, partial = NO_MARK, False
+    for _name, cutter in transports:
+        cut = cutter(text)
+        if cut is None:
+            continue
+        text, inner = cut.text, cut.mark
+        partial = partial or cut.partial
+        if mark is NO_MARK:
+            mark = inner
+        else:
+            mark = Mark(
+                prefix=mark.prefix + inner.prefix,
+                time=inner.time or mark.time,
+                unit=inner.unit or mark.unit,
+                pid=inner.pid if inner.pid is not None else mark.pid,
+                stream=inner.stream or mark.stream,
+                level=inner.level or mark.level,
+                lane=f"{mark.lane}/{inner.lane}",
+            )
+    return text, mark, partial
+
+
+def _open(source: str, number: int, text: str, transport: Mark, marks: _Marks) -> Iterator[Line]:
+    if text.startswith("==> ") and _TAIL_HEADER.match(text):
+        text = ""
+    record = parse_record(text)
+    if record is None:
+        yield Line(source, number, cap(clean(text)), marks.of(transport, None, ""))
+        return
+    mark = marks.of(transport, record, text[: record.cut])
+    for part in record.texts:
+        yield Line(source, number, cap(part), mark)
+
+
+def _is_verbose(sample: Sequence[str]) -> bool:
+    """``journalctl -o verbose``: one field a line."""
+    return any(line.startswith("    MESSAGE=") for line in sample) and any(
+        line.startswith("    _PID=") for line in sample
+    )
+
+
+def _read_verbose(physical: Iterable[str], source: str, first_line: int) -> Iterator[Line]:
+    marks = _Marks()
+    fields: dict[str, str] = {}
+    message: deque[tuple[int, str]] = deque()
+    for number, raw in enumerate(physical, first_line):
+        line = clean(_capped(raw))
+        head, field = _VERBOSE_HEAD.match(line), _VERBOSE_FIELD.match(line)
+        if head:
+            yield from _verbose_entry(fields, message, source, marks)
+            fields, message = {"time": head["time"]}, deque()
+        elif field:
+            fields[field["key"]] = field["value"]
+            if field["key"] == "MESSAGE":
+                message.append((number, field["value"]))
+        elif message and line.startswith("    "):
+            message.append((number, line.removeprefix("            ")))
+    yield from _verbose_entry(fields, message, source, marks)
+
+
+def _verbose_entry(
+    fields: dict[str, str], message: Iterable[tuple[int, str]], source: str, marks: _Marks
+) -> Iterator[Line]:
+    pid = fields.get("_PID", "")
+    unit = fields.get("SYSLOG_IDENTIFIER") or fields.get("_COMM")
+    mark = Mark(
+        time=fields.get("time"), unit=unit, pid=int(pid) if pid.isdigit() else None, lane=f"{unit or ''}[{pid}]"
+    )
+    for number, text in message:
+        yield from _open(source, number, text, mark, marks)

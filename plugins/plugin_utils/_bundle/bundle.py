@@ -12,6 +12,7 @@ from . import text
 from .blocks import part
 from .files import FILES, render
 from .outcome import Outcome
+from .outline import outline
 from .report import html_report, markdown_report
 from .store import Store
 from .summary import console, summary
@@ -37,6 +38,9 @@ def write_host(store: Store, outcome: Outcome) -> None:
     """All files of one host's backends; the summary first, so that a full disk leaves what matters most."""
     if outcome.problem:
         store.write(f"{text.path_name(outcome.host)}/00-SUMMARY.txt", "\n".join(text.wrap(outcome.problem)) + "\n")
+    if outcome.examined:
+        shown = ["The services that were considered, because none was asked for.", "", *outline(outcome.examined)]
+        store.write(f"{text.path_name(outcome.host)}/services.txt", "\n".join(shown) + "\n")
     for (evidence, diagnosis), one in zip(outcome.documents, outcome.verdicts):
         store.write(f"{one.directory}/00-SUMMARY.txt", summary(one))
         store.write_json(
@@ -79,7 +83,7 @@ def hand_on(outcomes: Iterable[Outcome]) -> dict[str, dict[str, Any]]:
 
 def last_words(outcome: Outcome, path: str) -> list[str]:
     """What the console says of one host at the end."""
-    lines = text.wrap(outcome.problem) if outcome.problem else []
+    lines = [outcome.problem] if outcome.problem else []
     for one in outcome.verdicts if outcome.diagnosed else []:
         lines += [*([""] if lines else []), *console(one), f"{'files':<12}{path}/{one.directory}/"]
     return lines

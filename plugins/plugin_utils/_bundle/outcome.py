@@ -38,12 +38,13 @@ ADVICE = (
 class Outcome:
     """``kind`` is diagnosed, nothing_found, unreachable, unknown_backend, failed or unclassified.
 
-    ``documents`` are pairs of evidence and diagnosis (``None`` where the classifier failed).
+    ``examined`` are all services that were considered when none was asked for. ``documents`` are pairs of evidence and diagnosis (``None`` where the classifier failed).
     """
 
     host: str
     kind: str
     problem: str = ""
+    examined: list[Mapping[str, Any]] = field(default_factory=list)
     documents: list[tuple[Mapping[str, Any], Mapping[str, Any] | None]] = field(default_factory=list)
     verdicts: list[Verdict] = field(default_factory=list)
 
@@ -85,15 +86,22 @@ def outcome(
             + (f" Names that are close: {', '.join(near)}." if near else "")
             + (f" Next: {next_step}." if next_step else ""),
         )  # fmt: skip
+    examined = records(gathered.get("examined"))
     if not backends:
+        looked = f" among the {len(examined)} services of this host" if examined else ""
+        notes = gathered.get("notes")
+        remarks = " ".join(text.one_line(note) for note in notes) if isinstance(notes, list) else ""
         return Outcome(
             host, "nothing_found",
-            f"{host}: no service that looks like a Python backend has failed, keeps restarting or doesn't answer. "
-            "Name one with -e backend_service=<name> to have it looked at all the same.",
+            f"{host}: no service that looks like a Python backend has failed, keeps restarting or doesn't answer{looked}. "
+            f"Name one with -e backend_service=<name> to have it looked at all the same. {remarks}".rstrip(),
+            examined,
         )  # fmt: skip
     answers: list[Any] = list(diagnoses) if isinstance(diagnoses, list) else []
     answers += [None] * (len(backends) - len(answers))
-    result = Outcome(host, "diagnosed", documents=[(one, answer) for one, answer in zip(backends, answers)])
+    result = Outcome(
+        host, "diagnosed", examined=examined, documents=[(one, answer) for one, answer in zip(backends, answers)]
+    )
     absent = [one for one in backends if part(one, "service").get("exists") is False]
     if absent:
         near = [text.one_line(name) for name in part(absent[0], "service").get("near_names") or []]

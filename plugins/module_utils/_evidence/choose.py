@@ -5,15 +5,20 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import systemd
+from . import discovery, supervisor, systemd
 from .context import Context
-from .model import Backend
-from .selection import Candidate
+from .model import Backend, EnvFileRef, Unavailable
+from .selection import Candidate, InputError
+from .systemd_environment import account, all_groups
+
+DEFAULT_MAX_BACKENDS = 10
+RESOLVERS: dict[str, Callable[[str, Context], Backend]] = {"systemd": systemd.resolve, "supervisor": supervisor.resolve}
 
 
 @dataclass
@@ -29,9 +34,91 @@ class Chosen:
 def choose(params: Mapping[str, Any], ctx: Context) -> Chosen:
     """Select by name, or find what is sick.
 
-    :raises InputError: nothing of the given name exists, or no supervisor can be asked.
+    :raises InputError: nothing of the given name exists, or a parameter names what does not exist.
+    :raises Unavailable: no supervisor can be asked.
     """
-    begun = time.monotonic()
     name = str(params.get("service") or "").strip()
-    backend = systemd.resolve(name, ctx)
-    return Chosen([backend], resolve_ms={backend.name: int((time.monotonic() - begun) * 1000)})
+    chosen = Chosen()
+    if name:
+        begun = time.monotonic()
+        backend = named(name, str(params.get("runtime") or "auto"), ctx)
+        chosen.resolve_ms[backend.name] = int((time.monotonic() - begun) * 1000)
+        chosen.backends.append(backend)
+    else:
+        sick(params, ctx, chosen)
+    for backend in chosen.backends:
+        override(backend, params)
+    return chosen
+
+
+def named(name: str, runtime: str, ctx: Context) -> Backend:
+    """The backend of that name. With ``auto``, whichever runtime has it; the first refusal is the one that is told."""
+    order = [runtime] if runtime != "auto" else automatic_order()
+    refusals: list[Exception] = []
+    for item in order:
+        try:
+            return RESOLVERS[item](name, ctx)
+        except (InputError, Unavailable) as exc:
+            refusals.append(exc)
+    refused = [exc for exc in refusals if isinstance(exc, InputError)]
+    if not refused:
+        raise Unavailable("; ".join(str(exc) for exc in refusals))
+    if len(refused) == 1:
+        raise refused[0]
+    near = list(dict.fromkeys(near for exc in refused for near in exc.near_names))
+    raise InputError(" ".join(exc.message for exc in refused), near)
+
+
+def automatic_order() -> list[str]:
+    """systemd first where it is the init system, else supervisord first."""
+    return ["systemd", "supervisor"] if os.path.isdir("/run/systemd/system") else ["supervisor", "systemd"]
+
+
+def sick(params: Mapping[str, Any], ctx: Context, chosen: Chosen) -> None:
+    """Fill ``chosen`` with every sick service that looks like Python, up to ``max_backends``."""
+    runtime = str(params.get("runtime") or "auto")
+    order = [runtime] if runtime != "auto" else automatic_order()
+    failures = []
+    for item in order:
+        try:
+            chosen.examined += discovery.discover(item, ctx)
+        except Unavailable as exc:
+            failures.append(str(exc))
+    if len(failures) == len(order):
+        raise Unavailable("; ".join(failures))
+    if runtime != "auto":
+        chosen.notes += failures
+    limit = int(params.get("max_backends") or DEFAULT_MAX_BACKENDS)
+    wanted = [candidate for candidate in chosen.examined if candidate.sick and candidate.python]
+    if len(wanted) > limit:
+        left = ", ".join(candidate.name for candidate in wanted[limit:])
+        chosen.notes.append(
+            f"{len(wanted)} services are sick; only {limit} are looked at (max_backends). Left out: {left}."
+        )
+    for candidate in wanted[:limit]:
+        begun = time.monotonic()
+        try:
+            backend = RESOLVERS[candidate.runtime](candidate.name, ctx)
+        except (InputError, Unavailable) as exc:
+            chosen.notes.append(f"{candidate.name} was found to be sick and could not be looked at: {exc}")
+            continue
+        backend.selected_because = str(candidate.sick)
+        chosen.resolve_ms[backend.name] = int((time.monotonic() - begun) * 1000)
+        chosen.backends.append(backend)
+
+
+def override(backend: Backend, params: Mapping[str, Any]) -> None:
+    """Apply what the caller knows better: user and further environment file.
+
+    :raises InputError: the user does not exist.
+    """
+    name = params.get("user")
+    if name:
+        user = account(str(name))
+        if user is None:
+            raise InputError(f"There is no user {name} on this host: correct backend_user, or leave it out.")
+        backend.user, backend.uid, backend.gid = user.pw_name, user.pw_uid, user.pw_gid
+        backend.groups = all_groups(user, user.pw_gid)
+    path = params.get("env_file")
+    if path and path not in [file.path for file in backend.env_files]:
+        backend.env_files.append(EnvFileRef(str(path), False, "override backend_env_file"))

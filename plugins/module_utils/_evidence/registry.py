@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Optional
 
-from . import systemd
+from . import app, clock, interpreter, kernel, logs, ports, processes, resources, systemd
 from .context import Context
 from .model import Backend, Section
 
@@ -38,8 +38,26 @@ class Collector:
         return float(params.get(self.extra) or DEFAULT_IMPORT_SECONDS) if self.extra else 0.0
 
 
-# Slowest first: they run side by side, and the slowest decides.
-COLLECTORS: tuple[Collector, ...] = (Collector("unit_check", systemd.verify, 4.0, into=("unit", "problems")),)
+def _app(backend: Backend, ctx: Context) -> Section:
+    app.resolve(backend, ctx)
+    return app.collect(backend, ctx)
 
-# They fill the backend before the collectors run, because those build on them.
-RESOLVERS: tuple[Collector, ...] = ()
+
+def _interpreter(backend: Backend, ctx: Context) -> Section:
+    interpreter.resolve(backend, ctx)
+    return interpreter.collect(backend, ctx)
+
+
+# Slowest first: they run side by side, and the slowest decides.
+COLLECTORS: tuple[Collector, ...] = (
+    Collector("logs", logs.collect, 8.0, max_bytes=4096 * KIB),
+    Collector("unit_check", systemd.verify, 4.0, into=("unit", "problems")),
+    Collector("kernel", kernel.collect, 5.0),
+    Collector("processes", processes.collect, 5.0),
+    Collector("ports", ports.collect, 5.0),
+    Collector("resources", resources.collect, 4.0),
+    Collector("clock", clock.collect, 3.0),
+)
+
+# They fill the backend before the collectors run, because those build on them. In this order.
+RESOLVERS: tuple[Collector, ...] = (Collector("app", _app, 4.0), Collector("interpreter", _interpreter, 4.0))

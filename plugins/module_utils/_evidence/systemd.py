@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import grp
 import os
 import re
 from collections.abc import Sequence
@@ -51,6 +52,19 @@ def resolve(name: str, ctx: Context) -> Backend:
     if history.error:
         backend.service["_partial"] = history.error
     return backend
+
+
+def describe(names: Sequence[str], ctx: Context) -> list[Backend]:
+    """Several units at once, without their history: for judging whether what runs also works.
+
+    :raises Unavailable: systemd does not answer.
+    """
+    manager = _manager(ctx)
+    backends = []
+    for unit in show(ctx, names, [*UNIT_PROPERTIES, *SERVICE_PROPERTIES]):
+        files = systemd_unit_files.read_files(unit.get("FragmentPath") or None, unit.get("DropInPaths").split(), ctx)
+        backends.append(_build(unit, manager, files, [], ctx))
+    return backends
 
 
 def _build(
@@ -225,8 +239,6 @@ def _not_found(name: str, full: str, ctx: Context) -> InputError:
 
 
 def _gid(name: str) -> Optional[int]:
-    import grp
-
     try:
         return int(name) if name.isdigit() else grp.getgrnam(name).gr_gid
     except KeyError:

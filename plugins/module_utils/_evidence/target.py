@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import grp
 import os
 import platform
 import time
@@ -92,8 +93,6 @@ def container() -> Optional[str]:
 
 
 def _gid(name: str) -> int:
-    import grp
-
     try:
         return grp.getgrnam(name).gr_gid
     except KeyError:

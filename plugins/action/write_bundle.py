@@ -103,7 +103,7 @@ def _judge(host: str, variables: Mapping[str, Any], arguments: Mapping[str, Any]
     answer = _plain(facts.get(arguments["answer_variable"]))
     if "diagnoses" not in answer and "msg" not in answer:
         answer["msg"] = "the classifier gave no answer"
-    return outcome(
+    judged = outcome(
         host,
         gathered,
         answer.get("diagnoses"),
@@ -111,6 +111,9 @@ def _judge(host: str, variables: Mapping[str, Any], arguments: Mapping[str, Any]
         connection=str(answer.get("connection") or "the inventory's connection"),
         error=str(answer.get("msg") or ""),
     )
+    labels = answer.get("labels")
+    judged.labels = [str(label) for label in labels] if isinstance(labels, list) else []
+    return judged
 
 
 def _raw(variables: Mapping[str, Any], host: str) -> Mapping[str, Any]:

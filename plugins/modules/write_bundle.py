@@ -32,8 +32,8 @@ options:
   answer_variable:
     description:
       - Name of the variable that holds each host's diagnoses, in the order of its evidence, as C(diagnoses).
-      - Optional in it are C(wanted) (the backend that was asked for), C(connection) (how the host was reached) and C(msg) (why
-        classifying failed).
+      - Optional in it are C(wanted) (the backend that was asked for), C(connection) (how the host was reached), C(msg) (why
+        classifying failed) and C(labels) (the host's name for each document, where the evidence is another host's).
     type: str
     default: diagnose_answer
   bundle_variable:

@@ -24,14 +24,13 @@ SCHEMA = 1
 def add_verdicts(outcome: Outcome) -> None:
     """Read the diagnoses of one host; each backend gets its directory inside the bundle."""
     taken: set[str] = set()
-    for evidence, diagnosis in outcome.documents:
-        name = service_name(evidence)
-        leaf = text.path_name(name)
-        while leaf in taken:
-            leaf = text.path_name(f"{leaf}/")
-        taken.add(leaf)
-        directory = f"{text.path_name(outcome.host)}/{leaf}"
-        outcome.verdicts.append(verdict(outcome.host, evidence, diagnosis or {}, directory))
+    for at, (evidence, diagnosis) in enumerate(outcome.documents):
+        host = outcome.labels[at] if at < len(outcome.labels) else outcome.host
+        directory = f"{text.path_name(host)}/{text.path_name(service_name(evidence))}"
+        while directory in taken:
+            directory += "+"
+        taken.add(directory)
+        outcome.verdicts.append(verdict(host, evidence, diagnosis or {}, directory))
 
 
 def write_host(store: Store, outcome: Outcome) -> None:

@@ -38,7 +38,9 @@ ADVICE = (
 class Outcome:
     """``kind`` is diagnosed, nothing_found, unreachable, unknown_backend, failed or unclassified.
 
-    ``examined`` are all services that were considered when none was asked for. ``documents`` are pairs of evidence and diagnosis (``None`` where the classifier failed).
+    ``examined`` are all services that were considered when none was asked for. ``documents`` are pairs of evidence and
+    diagnosis, ``None`` where the classifier failed. ``labels`` name the host of each document where that isn't ``host``, in
+    a saved bundle that is classified again.
     """
 
     host: str
@@ -46,6 +48,7 @@ class Outcome:
     problem: str = ""
     examined: list[Mapping[str, Any]] = field(default_factory=list)
     documents: list[tuple[Mapping[str, Any], Mapping[str, Any] | None]] = field(default_factory=list)
+    labels: list[str] = field(default_factory=list)
     verdicts: list[Verdict] = field(default_factory=list)
 
     @property

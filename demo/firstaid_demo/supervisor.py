@@ -59,7 +59,8 @@ class Supervisor:
 
         :raises DemoError: it doesn't start.
         """
-        environ = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
+        # What a server's init would give it, and not what is set in the shell of whoever tries the demo.
+        environ = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": str(self.root)}
         done = subprocess.run(
             [str(venv / "bin" / "supervisord"), "-c", str(self.config)],
             env=environ, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False,

@@ -195,3 +195,19 @@ def restarts(evidence: Evidence) -> Lines:
     ]  # fmt: skip
     found = table(starts, "  ")
     return lines + (["", "starts seen in the logs:", *found] if found else [])
+
+
+def kernel(evidence: Evidence) -> Lines:
+    """What the kernel did to processes, one line an event; those of this backend first."""
+    found = part(evidence, "kernel")
+    if not found:
+        return section(evidence.get("kernel"))
+    lines = outline({key: value for key, value in found.items() if not records(value)})
+    for key, value in found.items():
+        events = sorted(records(value), key=lambda event: event.get("own") is not True)
+        lines += ["", f"{text.label(key)}:"] if events else []
+        for event in events:
+            own = event.get("own")
+            whose = "this backend" if own is True else "another process" if own is False else "not known whose"
+            lines.append(f"  {text.one_line(event.get('time'))}  ({whose})  {text.one_line(event.get('text'))}")
+    return lines

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import text
-from .blocks import Evidence, import_run, log_sources, part, restarts, unit_files
+from .blocks import Evidence, import_run, kernel, log_sources, part, restarts, unit_files
 from .outline import Lines, outline, section
 
 Renderer = Callable[[Evidence], Lines]
@@ -37,6 +37,9 @@ def facts(name: str, *skip: str) -> tuple[str, tuple[str, ...], Renderer]:
         return section(evidence.get(name), skip)
 
     return (text.label(name), (name,), render)
+
+
+KERNEL: tuple[str, tuple[str, ...], Renderer] = ("kernel", ("kernel",), kernel)
 
 
 def _is_journal(source: Mapping[str, Any]) -> bool:
@@ -93,7 +96,7 @@ FILES = (
     NumberedFile(
         "07-restart-history.txt",
         "How often and when it was started again, and how each run ended.",
-        (("restarts", ("service", "logs"), restarts), facts("kernel")),
+        (("restarts", ("service", "logs"), restarts), KERNEL),
     ),
     NumberedFile(
         "08-environment.txt",
@@ -108,7 +111,7 @@ FILES = (
     NumberedFile(
         "10-memory-processes.txt",
         "Memory, disks, file descriptors and limits, the processes, and what the kernel killed.",
-        (facts("resources"), facts("processes"), facts("kernel")),
+        (facts("resources"), facts("processes"), KERNEL),
     ),
     NumberedFile(
         "11-foreground-test.txt",

@@ -17,8 +17,10 @@ from . import text
 Lines = list[str]
 
 MAX_COLUMN = 60
-MAX_TABLE_WIDTH = 200
+MAX_TABLE_WIDTH = 132
 MAX_ROWS = 400
+# Items of a list up to this length share lines; longer ones, mostly paths, stand on lines of their own.
+_SHORT_ITEM = 40
 
 
 def section(value: Any, skip: Iterable[str] = ()) -> Lines:
@@ -40,7 +42,9 @@ def outline(value: Any, indent: str = "", skip: frozenset[str] = frozenset()) ->
 
 
 def _mapping(value: Mapping[str, Any], indent: str, skip: frozenset[str]) -> Lines:
-    shown = {str(key): part for key, part in value.items() if key not in skip}
+    given = {str(key): part for key, part in value.items() if key not in skip}
+    # What is empty says little by itself: it stands in one line at the end.
+    shown = {key: part for key, part in given.items() if part is not None and part not in ([], {}, "")}
     flat = {key: part for key, part in shown.items() if _is_flat(part)}
     width = min(28, max((len(text.label(key)) for key in flat), default=0))
     lines: Lines = []
@@ -52,6 +56,10 @@ def _mapping(value: Mapping[str, Any], indent: str, skip: frozenset[str]) -> Lin
         if key not in flat:
             lines.append(f"{indent}{text.label(key)}:")
             lines += outline(part, indent + "  ")
+    for words, empty in (("not known", [None]), ("none or empty", [[], {}, ""])):
+        names = [text.label(key) for key, part in given.items() if any(part == one for one in empty)]
+        if names:
+            lines += text.wrap(f"{words}: {', '.join(names)}", indent)
     return lines
 
 
@@ -124,8 +132,7 @@ def _flat_text(key: str, value: Any, indent: int) -> Lines:
     if not value:
         return ["none"]
     items = [text.one_line(item) for item in value]
-    joined = ", ".join(items)
-    if indent + len(joined) <= text.WIDTH and not any("," in item for item in items):
-        return [joined]
+    if not any("," in item or " " in item or len(item) > _SHORT_ITEM for item in items):
+        return text.wrap(", ".join(items), width=max(40, text.WIDTH - indent))
     extra = [f"... and {len(items) - MAX_ROWS} more in evidence.json"] if len(items) > MAX_ROWS else []
     return items[:MAX_ROWS] + extra

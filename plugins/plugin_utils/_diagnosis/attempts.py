@@ -6,23 +6,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .frames import CHAIN_SENTENCES, is_module_level_head
 from .log_lines import read_lines, sample_of
 from .log_model import Attempt, Line
-from .prefixes import detect
+from .prefixes import SPEAKER, detect
 from .restarts import Event, event_of
 
 _HEADER = "Traceback (most recent call last)"
-_STILL_MESSAGE = re.compile(r"\s|$|\(Background on|\[SQL|\[parameters|DETAIL:|HINT:|LINE \d|During handling|The above exc")
+_STILL_MESSAGE = re.compile(
+    r"\s|$|\(Background on|\[SQL|\[parameters|DETAIL:|HINT:|LINE \d|During handling|The above exc"
+)
 # What supervisors add when a process is gone already.
 _AFTERMATH = re.compile(
     r"(?:\S{1,200}: )?(?:Start request repeated|Failed with result|Failed to start|Consumed |Unit entered|Triggering OnFailure"
     r"|Main process exited|Failed to enqueue)|supervisor: |-- |Stopping |Stopped |Starting |gave up: "
 )
+_NOT_LAST = (*CHAIN_SENTENCES, "Exception ignored", "Exception in", "Error in", '"""', "> ")
 _LOOKAHEAD = 400
 
 
@@ -53,10 +56,14 @@ def _of_source(source: Mapping[str, Any]) -> list[Attempt]:
     for segment in [segment for attempt in (*given[:3], *given[-3:]) for segment in _segments(attempt)]:
         sample.extend(sample_of(segment[1]))
     transports = detect(sample)
+    if source.get("kind") == "journal":
+        transports.insert(0, SPEAKER)
     found: list[Attempt] = []
     for attempt in given:
         lines = [
-            line for first, texts in _segments(attempt) for line in read_lines(texts, name, first, transports or ())
+            line
+            for first, texts, pids in _segments(attempt)
+            for line in _by_writer(read_lines(texts, name, first, transports), first, pids)
         ]
         if not lines:
             continue
@@ -67,14 +74,28 @@ def _of_source(source: Mapping[str, Any]) -> list[Attempt]:
     return _numbered(found)
 
 
-def _segments(attempt: Mapping[str, Any]) -> list[tuple[int, list[str]]]:
+def _segments(attempt: Mapping[str, Any]) -> list[tuple[int, list[str], list[Any]]]:
+    """First line number, lines, and the writing process of each line where the journal told."""
     result = []
     for segment in attempt.get("segments") or []:
         if isinstance(segment, Mapping) and isinstance(segment.get("lines"), list):
             first = segment.get("first_line")
-            texts = [line for line in segment["lines"] if isinstance(line, str)]
-            result.append((first if isinstance(first, int) else 1, texts))
+            pids = segment.get("pids")
+            texts = [line if isinstance(line, str) else "" for line in segment["lines"]]
+            result.append((first if isinstance(first, int) else 1, texts, pids if isinstance(pids, list) else []))
     return result
+
+
+def _by_writer(lines: Sequence[Line], first: int, pids: Sequence[Any]) -> Iterator[Line]:
+    """The lines, told apart by the process that wrote each of them."""
+    for line in lines:
+        pid = pids[line.number - first] if 0 <= line.number - first < len(pids) else None
+        if isinstance(pid, int) and line.mark.unit is None:
+            lane = f"{line.mark.lane}[{pid}]"
+            mark = replace(line.mark, lane=lane, pid=line.mark.pid if line.mark.pid is not None else pid)
+            yield Line(line.source, line.number, line.text, mark)
+        else:
+            yield line
 
 
 def _with_facts(piece: Attempt, given: Mapping[str, Any], *, first: bool, last: bool) -> Attempt:
@@ -178,8 +199,8 @@ def _dies_here(lines: Sequence[Line], index: int) -> bool:
     line = lines[index]
     if line.mark.record or not line.text.startswith("Traceback"):
         return False
-    before = next((other.text for other in reversed(lines[max(0, index - 3) : index]) if other.text.strip()), "")
-    if before.startswith((*CHAIN_SENTENCES, "Exception ignored", "Exception in", "Error in", '"""', "> ")):
+    before = next((other for other in reversed(lines[max(0, index - 3) : index]) if other.text.strip()), None)
+    if before is not None and (before.text.startswith(_NOT_LAST) or before.level in ("WARNING", "ERROR", "CRITICAL")):
         return False
     after = next((o.text for o in lines[index + 1 : index + 4] if o.mark.lane == line.mark.lane and o.text.strip()), "")
     return is_module_level_head(after)

@@ -79,8 +79,7 @@ def _by_first_letter() -> dict[str, list[tuple[str, re.Pattern[str], bool]]]:
     index: dict[str, list[tuple[str, re.Pattern[str], bool]]] = {}
     for module, pattern, fatal in _SENTENCES:
         compiled = re.compile(pattern)
-        plain = pattern.replace("\\", "")
-        heads = plain[0] if plain[0].isalpha() or plain[0] == "*" else ""
+        heads = pattern[0] if pattern[0].isalpha() else pattern[1] if pattern.startswith("\\*") else ""
         for letter in heads or "\0":
             index.setdefault(letter, []).append((module, compiled, fatal))
     return index

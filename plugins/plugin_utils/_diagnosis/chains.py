@@ -23,7 +23,10 @@ _MESSAGE_LINES = 200
 _CHAIN_LIMIT = 60
 _GROUP_DEPTH = 12
 _SUB_SEPARATOR = re.compile(r"\+-{4,}")
-_OMITTED = re.compile(r"\s*(?:\.{3}|\[\.{3}\]|…|<\s*\d+ .{0,40}(?:omitted|truncated).*|\.{3}.{0,60}(?:omitted|more).*)$")
+_BARE_GROUP = re.compile(r"(?P<indent> {0,40})\| (?:[\w.]{1,200}\.)?(?:Base)?ExceptionGroup: ")
+_OMITTED = re.compile(
+    r"\s*(?:\.{3}|\[\.{3}\]|…|<\s*\d+ .{0,40}(?:omitted|truncated).*|\.{3}.{0,60}(?:omitted|more).*)$"
+)
 
 
 class Row(NamedTuple):
@@ -54,6 +57,12 @@ def is_header(text: str) -> bool:
     return HEADER in text
 
 
+def group_column(text: str) -> int | None:
+    """Where the margin of an exception group stands that was printed without a header of its own."""
+    found = _BARE_GROUP.match(text) if "ExceptionGroup: " in text else None
+    return len(found["indent"]) if found else None
+
+
 def relation_of(text: str) -> Relation | None:
     """How the exception above this sentence hangs on the one below it."""
     stripped = text.strip(" |")
@@ -66,6 +75,11 @@ def relation_of(text: str) -> Relation | None:
 
 def parse_chain(rows: Sequence[Row], at: int, depth: int = 0) -> Chain:
     """Parse from a header, or from the first frame when the header is missing."""
+    column = group_column(rows[at].text) if depth == 0 else None
+    if column is not None:
+        inner_rows, end = _without_margin(rows, at, column)
+        inner = parse_chain(inner_rows, 0, depth + 1)
+        return Chain(inner.raised, end, inner.unfinished)
     found: list[Raised] = []
     unfinished = False
     while len(found) < _CHAIN_LIMIT:
@@ -134,6 +148,8 @@ def _section(rows: Sequence[Row], at: int, depth: int) -> _Section:
             if following < len(rows) and (is_location(rows[following].text) or rows[following].text.startswith("    ")):
                 here = following
                 continue
+            if following < len(rows) and parse_exception(rows[following].text, certain=False) is not None:
+                here = following  # loguru leaves blank lines between
             break
         if not state.take(text):
             break
@@ -149,7 +165,7 @@ def _section(rows: Sequence[Row], at: int, depth: int) -> _Section:
     if raised is None:
         return _Section(unfinished, here, True)
     raised = replace(raised, line=rows[here].line.number, repeated=state.folded, truncated_frames=state.truncated)
-    message, end = message_of(rows, here, raised.message, base)
+    message, end = message_of(rows, here, raised.message, base, closed=depth > 0)
     syntax = None
     if raised.type in SYNTAX_ERRORS and frames and frames[-1].function is None:
         syntax = state.syntax_place(frames.pop())
@@ -202,11 +218,12 @@ class _Frames:
         return SyntaxPlace(frame.file, frame.line, offset, frame.code, origin_of(frame.file))
 
 
-def message_of(rows: Sequence[Row], at: int, first: str, base: int = 0) -> tuple[str, int]:
+def message_of(rows: Sequence[Row], at: int, first: str, base: int = 0, *, closed: bool = False) -> tuple[str, int]:
     """The whole message that begins on row ``at`` with ``first``, and the index of the row behind it.
 
     Further lines belong to it while no logger, header or restart comes between, and they are indented, of a known
-    form, or fields of a validation error.
+    form, or fields of a validation error. Where a margin closes the block (``closed``) all of them do: notes are
+    printed there without any mark.
     """
     parts = [first]
     fields = is_validation_head(first)
@@ -221,14 +238,16 @@ def message_of(rows: Sequence[Row], at: int, first: str, base: int = 0) -> tuple
             break
         if not text.strip():
             following = _skip_blank(rows, here)
-            if following < len(rows) and rows[following].text.startswith(("(Background on", "ERRORS:", "Did you ", "\t")):
+            if following < len(rows) and rows[following].text.startswith(
+                ("(Background on", "ERRORS:", "Did you ", "\t")
+            ):
                 parts.append("")
                 here += 1
                 continue
             break
         fields = fields or is_validation_head(text)
         known = continues_message(text) or (fields and _is_field(rows, here)) or is_validation_head(text)
-        if not known and not _is_last_word(rows, here, number):
+        if not known and not closed and not _is_last_word(rows, here, number):
             break
         parts.append(text)
         here += 1

@@ -112,16 +112,18 @@ TRANSPORTS: tuple[tuple[str, Cutter], ...] = (
     ("docker-json", _docker_json),
     ("journal-json", _journal_json),
     ("cri", _by_pattern(rf"(?P<time>{_ISO}) (?P<stream>stdout|stderr) (?P<partial>[FP])(?: |$)")),
-    ("syslog-5424", _by_pattern(
-        r"<\d{1,3}>1 (?P<time>\S+) \S+ (?P<unit>\S{1,80}) (?:(?P<pid>\d{1,10})|\S+) \S+ (?:-|\[[^\]]{0,1000}\]) ?"
-    )),
-    ("syslog", _by_pattern(
-        rf"(?:<\d{{1,3}}>)?(?P<time>{_MONTH} [ \d]\d \d\d:\d\d:\d\d(?:\.\d{{1,9}})?) \S+ {_TAG}"
-    )),
+    (
+        "syslog-5424",
+        _by_pattern(
+            r"<\d{1,3}>1 (?P<time>\S+) \S+ (?P<unit>\S{1,80}) (?:(?P<pid>\d{1,10})|\S+) \S+ (?:-|\[[^\]]{0,1000}\]) ?"
+        ),
+    ),
+    ("syslog", _by_pattern(rf"(?:<\d{{1,3}}>)?(?P<time>{_MONTH} [ \d]\d \d\d:\d\d:\d\d(?:\.\d{{1,9}})?) \S+ {_TAG}")),
     ("journal-iso", _by_pattern(rf"(?P<time>{_ISO}) {_NOT_A_LEVEL}\S+ {_NOT_A_LEVEL}{_TAG}")),
-    ("journal-full", _by_pattern(
-        rf"(?P<time>{_MONTH} \d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d{{1,9}})? \S{{1,6}}) \S+ {_TAG}"
-    )),
+    (
+        "journal-full",
+        _by_pattern(rf"(?P<time>{_MONTH} \d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d{{1,9}})? \S{{1,6}}) \S+ {_TAG}"),
+    ),
     ("journal-seconds", _by_pattern(rf"\[? *(?P<time>\d{{1,12}}\.\d{{6}})\]? \S+ {_TAG}")),
     ("fly", _by_pattern(rf"(?P<time>{_ISO}) (?P<unit>\w+\[\w+\]) \w{{3}} \[(?P<level>\w+)\] ?")),
     ("heroku", _by_pattern(rf"(?P<time>{_ISO}) (?P<unit>[a-z][\w-]{{0,40}}\[[\w.-]{{1,60}}\]): ?")),
@@ -135,6 +137,14 @@ TRANSPORTS: tuple[tuple[str, Cutter], ...] = (
     ("tai64n", _by_pattern(r"@(?P<time>[0-9a-f]{24}) ")),
     ("stamp", _by_pattern(rf"(?P<time>{_ISO.replace('[T ]', 'T')})(?:[ \t]|$)")),
 )
+
+SPEAKER: tuple[str, Cutter] = (
+    "speaker",
+    _by_pattern(
+        r"(?P<unit>systemd(?:-[a-z]{1,40})?|kernel|audit|sudo|supervisord|\([\w./+-]{1,80}\))(?:\[(?P<pid>\d{1,10})\])?: "
+    ),
+)
+"""Journal lines in the evidence carry no prefix, except where somebody other than the backend speaks."""
 
 
 def detect(lines: Sequence[str]) -> list[tuple[str, Cutter]]:

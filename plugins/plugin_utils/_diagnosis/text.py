@@ -59,7 +59,7 @@ def cap(line: str, limit: int = LINE_LIMIT) -> str:
 
 def clean(line: str) -> str:
     """The line as a reader sees it: last state after carriage returns, no colours, no control characters but tabs."""
-    if line.isprintable():
+    if line.isprintable() and "#033[" not in line:
         return line
     if "\r" in line:
         line = _overwritten(line)

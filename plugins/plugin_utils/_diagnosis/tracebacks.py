@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from .blocks import Block, parse_block
 from .caught import from_import_test
-from .chains import Row, is_header, parse_chain
+from .chains import Row, group_column, is_header, parse_chain
 from .exceptions import SYNTAX_ERRORS
 from .frames import is_location, is_module_level_head
 from .log_model import Attempt, Line, Mark, Raised, Traceback
@@ -31,7 +31,7 @@ _FATAL_PROCESS = re.compile(r"Process \w*Process-\d+|While (?:trying to load the
 _ENDINGS = ("Application startup failed", "Worker exiting", "Shutting down: Master", "Worker failed to boot")
 _VOLATILE = re.compile(r"0x[0-9a-fA-F]+|\b[0-9a-f]{8}-[0-9a-f-]{27}\b|\b[0-9a-f]{16,}\b|\d+")
 _HINTS = ("rror", "xception", "raceback", "File \"", "atal", "sage: ", "recent call", "Exit", "Interrupt", "annot ",
-          "ailed", "ailure", "an't ", "couldn't", "No such", "enied", "not found", "NotFound", "Timeout", "Invalid",
+          "ailed", "ailure", "an't ", "couldn't", "No such", "No module", "enied", "not found", "NotFound", "Timeout", "Invalid",
           "DoesNotExist", "Refused", "imeout (", "nable to", "must be", "Unsupported", "Missing", "Improperly", "FAILED",
           "Connection in use", "no app loaded", "dependent libraries", "chdir()", "bind()", "Connect", "Lost", "Expired",
           "Import string", "is a package", "Invalid", "Required", "Registered", "NotReady", "Conflict", "Mismatch")  # fmt: skip
@@ -106,7 +106,7 @@ def _scan(rows: Sequence[Row], attempt: Attempt) -> list[Traceback]:
 def _at(rows: Sequence[Row], at: int, previous_end: int, attempt: Attempt) -> tuple[Traceback | None, int]:
     """The traceback or block at this row, and the index behind it."""
     text = rows[at].text
-    if is_header(text):
+    if is_header(text) or group_column(text) is not None:
         chain = parse_chain(rows, at)
         return _traceback(rows, at, previous_end, attempt, chain.raised, chain.end, chain.unfinished), chain.end
     if is_location(text):
@@ -116,7 +116,9 @@ def _at(rows: Sequence[Row], at: int, previous_end: int, attempt: Attempt) -> tu
             return None, at + 1
         tb = _traceback(rows, at, previous_end, attempt, chain.raised, chain.end, chain.unfinished)
         only_place = last.type in SYNTAX_ERRORS and not last.frames and len(chain.raised) == 1
-        return replace(tb, header_missing=not only_place, kind="syntax" if only_place else tb.kind), chain.end
+        if only_place:
+            return replace(tb, kind="syntax", fatal=not tb.logged and not tb.ignored), chain.end
+        return replace(tb, header_missing=True), chain.end
     block = parse_block(rows, at)
     if block is None or any(not _says_something(raised) for raised in block.chain):
         return None, at + 1
@@ -196,8 +198,8 @@ def _traceback(
 def _announced(rows: Sequence[Row], at: int, previous_end: int) -> tuple[Mark | None, str | None]:
     """The record that prints this traceback, if one does, and the text above the traceback."""
     own = rows[at].line.mark
-    before_header = rows[at].text.partition("Traceback (most")[0].strip(" |+╭─┌")
-    intro: str | None = before_header or None
+    before, header, _after = rows[at].text.partition("Traceback (most")
+    intro: str | None = (before.strip(" |+╭─┌") or None) if header else None
     if own.record:
         same = [row.text for row in rows[max(0, at - 3) : at] if row.line.number == rows[at].line.number]
         return own, intro or (same[-1] if same else None)
@@ -214,6 +216,8 @@ def _announced(rows: Sequence[Row], at: int, previous_end: int) -> tuple[Mark | 
 
 def _outermost_is_module(chain: tuple[Raised, ...], head: str) -> bool:
     final = chain[-1]
+    if not final.frames and final.group:
+        return any(_outermost_is_module(inner, "") for inner in final.group)
     if final.frames:
         first = final.frames[0]
         return first.function in ("<module>", "_run_module_as_main") and first.file != "<stdin>"

@@ -17,6 +17,7 @@ from typing import Any
 
 from .faults import DemoError, Fault, fill, load, names
 from .run import WORK, Host, newest_bundle, playbook, prepare
+from .scenarios import SCENARIOS, Bench
 from .supervisor import Supervisor
 
 SECRETS = ("demo-secret-3f9c1b7a44d2", "demo-password-81b2")
@@ -25,14 +26,16 @@ AT_ONCE = 2
 
 
 def check(wanted: list[str], begun: float) -> int:
-    """Check the faults ``wanted``, or all; returns 0 when each got the right answer."""
+    """Check the faults ``wanted`` (``scenarios`` stands for the mistakes people make), or all; returns 0 when each got the right answer."""
     prepare()
-    faults = [load(name) for name in wanted or names()]
+    faults = [load(name) for name in wanted or names() if name != "scenarios"]
     skipped = [fault for fault in faults if fault.needs and os.geteuid() == 0]
     for fault in skipped:
         print(f"skip  {fault.name:<28} needs {fault.needs}")
     with ThreadPoolExecutor(AT_ONCE) as pool:
         results = list(pool.map(_guarded, [fault for fault in faults if fault not in skipped]))
+    if not wanted or "scenarios" in wanted:
+        results += _scenarios()
     failed = sum(not passed for passed in results)
     print(f"{time.monotonic() - begun:.0f} s")
     print(f"demo: {len(results) - failed} passed, {failed} failed, {len(skipped)} skipped")
@@ -51,6 +54,31 @@ def _guarded(fault: Fault) -> bool:
     for sentence in wrong:
         print(f"      - {sentence}", flush=True)
     return not wrong
+
+
+def _scenarios() -> list[bool]:
+    """The mistakes that people make, on one planted host."""
+    host = Host("check-scenarios")
+    work = WORK / "check" / "scenarios"
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(mode=0o700, parents=True)
+    results = []
+    fault = load("dangling_symlink")
+    try:
+        host.set_up(fault).wait_until_shown(fault.show)
+        for scenario in SCENARIOS:
+            try:
+                scenario(Bench(host.root, work))
+                wrong = ""
+            except (DemoError, OSError, ValueError, KeyError) as exc:
+                wrong = f"      - {type(exc).__name__}: {exc}"
+            print(f"{'FAIL' if wrong else 'ok':<6}{scenario.__name__}", flush=True)
+            if wrong:
+                print(wrong, flush=True)
+            results.append(not wrong)
+    finally:
+        host.take_away()
+    return results
 
 
 def _one(fault: Fault, host: Host) -> tuple[list[str], str]:

@@ -57,7 +57,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 return {**result, "changed": False}
             return {**result, **self._write(output_dir, arguments, variables)}
         except StoreError as exc:
-            raise AnsibleActionFail(f"firstaid.backend.write_bundle: {exc}.") from exc
+            # The exception chain would make Ansible say the same sentence twice.
+            raise AnsibleActionFail(f"firstaid.backend.write_bundle: {exc}.") from None
 
     def _write(self, output_dir: str, arguments: Mapping[str, Any], variables: Mapping[str, Any]) -> dict[str, Any]:
         batch = [str(host) for host in variables.get("ansible_play_batch") or []]

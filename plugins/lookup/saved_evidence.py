@@ -61,4 +61,4 @@ class LookupModule(LookupBase):  # type: ignore[misc]
         try:
             return [document for term in terms for document in saved(str(term))]
         except SavedError as exc:
-            raise AnsibleError(f"firstaid.backend.saved_evidence: {exc}.") from exc
+            raise AnsibleError(f"firstaid.backend.saved_evidence: {exc}.") from None

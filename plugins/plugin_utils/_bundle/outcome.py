@@ -129,7 +129,8 @@ def message(result: Mapping[str, Any]) -> str:
     stderr = str(result.get("module_stderr") or result.get("stderr") or "").strip()
     if stderr and (not said or "MODULE FAILURE" in said or "See stdout/stderr" in said):
         said = stderr.splitlines()[-1]
-    return text.cut(text.one_line(said or "nothing"), 400).rstrip(".")
+    said = re.sub(r"^(?:(?:Task|Action|Module) failed: )+", "", text.one_line(said))
+    return text.cut(said or "nothing", 400).rstrip(".")
 
 
 def advice(said: str, host: str, otherwise: str) -> str:

@@ -20,7 +20,8 @@ _ESCAPES = re.compile(
 )
 # What is left of control characters, and the Unicode marks that reorder or hide text.
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+!|~&-])")
+# What starts something in the middle of a line; an underscore inside of a word doesn't.
+_MARKDOWN = re.compile(r"([\\`*\[\]<>|~&]|(?<!\w)_|_(?!\w))")
 _UNSAFE_IN_NAME = re.compile(r"[^A-Za-z0-9._@+-]")
 
 

@@ -81,5 +81,5 @@ def test_figures_have_units(key: str, value: object, expected: str) -> None:
 
 
 def test_markdown_stays_text() -> None:
-    assert text.markdown("[x](javascript:1) | <b>") == "\\[x\\]\\(javascript:1\\) \\| &lt;b&gt;"
+    assert text.markdown("[x](javascript:1) | <b> a_b _c_") == "\\[x\\](javascript:1) \\| &lt;b&gt; a_b \\_c\\_"
     assert text.code_span("a `b` | c").startswith("`` ") and text.code_span("a ``` b").startswith("````")

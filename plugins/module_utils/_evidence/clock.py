@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import struct
 import time
@@ -55,6 +54,9 @@ def _synchronized() -> Optional[bool]:
 def _ask_kernel() -> Optional[bool]:
     if struct.calcsize("l") != 8:
         return None
+    # Costly to import: here, a collector's thread pays for it beside the others.
+    import ctypes
+
     buffer = ctypes.create_string_buffer(512)
     try:
         if ctypes.CDLL(None, use_errno=True).adjtimex(buffer) < 0:

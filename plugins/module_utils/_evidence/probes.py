@@ -8,12 +8,15 @@ from __future__ import annotations
 import errno
 import os
 import socket
-import ssl
 import struct
 import threading
 import time
 from collections.abc import Mapping
-from typing import Any, Callable, Optional
+from typing import TYPE_CHECKING, Any, Callable, Optional
+
+if TYPE_CHECKING:
+    # The slowest import of all; only those pay for it who meet an encrypted service.
+    import ssl
 
 DNS_SECONDS = 1.5
 TCP_SECONDS = 1.5
@@ -98,6 +101,8 @@ def explain(exc: BaseException) -> tuple[Optional[int], str]:
 
 def tls_context(environ: Mapping[str, str], verify: bool) -> ssl.SSLContext:
     """A client context with the backend's own trust, as far as its environment changes it."""
+    import ssl
+
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if not verify:
         context.check_hostname = False
@@ -117,6 +122,8 @@ def wrap(
     link: socket.socket, host: Optional[str], environ: Mapping[str, str], verify: bool
 ) -> tuple[Optional[ssl.SSLSocket], dict[str, Any]]:
     """Handshake: (encrypted connection, the ``tls`` shape). A refused certificate ends the connection."""
+    import ssl
+
     shape: dict[str, Any] = {"ok": False, "verified": None, "version": None, "error": None, "verify_code": None}
     shape["not_after"] = None
     try:

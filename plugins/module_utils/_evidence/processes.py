@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-import platform
 import re
 import time
 from typing import Any, Optional
@@ -83,13 +82,15 @@ def collect(backend: Backend, ctx: Context) -> Section:
     before = {pid: stats[pid].cpu_ticks for pid in own_pids}
     begun = time.monotonic()
     own = [proc.inspect(stats[pid], count_fds=True) for pid in sorted(own_pids)[:MAX_PROCESSES]]
-    leftovers = find_leftovers(backend, stats, own_pids)
+    copies = find_copies(backend, stats, own_pids)
+    leftovers = [process for process in copies if not (process.unit or "").endswith(".service")]
     living = [process for process in own if process.stat.state != "Z"]
     blocked = _blocked(living[:MAX_BLOCKED])
     section: Section = {
         "own": [process.as_dict() for process in living],
         "young_workers": young_workers(backend, living),
         "leftovers": [process.as_dict() for process in leftovers],
+        "other_copies": [process.as_dict() for process in copies if process not in leftovers],
         "zombies": [process.as_dict() for process in own if process.stat.state == "Z"],
         "cpu_ms_sampled": None,
         "sample_ms": None,
@@ -106,8 +107,8 @@ def collect(backend: Backend, ctx: Context) -> Section:
     return section
 
 
-def find_leftovers(backend: Backend, stats: dict[int, Stat], own_pids: set[int]) -> list[Process]:
-    """Processes outside the backend that run its code: leftovers, second copies, somebody's test in a terminal."""
+def find_copies(backend: Backend, stats: dict[int, Stat], own_pids: set[int]) -> list[Process]:
+    """Processes outside the backend that run its code: leftovers, another service's, somebody's test in a terminal."""
     ours = proc.ancestors(os.getpid(), stats)
     found = []
     for pid, stat in stats.items():
@@ -161,7 +162,7 @@ def _blocked(processes: list[Process]) -> list[str]:
     tables: dict[str, dict[int, str]] = {}
     for process in processes:
         base = f"/proc/{process.pid}"
-        call = parse_syscall(proc.slurp(f"{base}/syscall", 512) or "", platform.machine())
+        call = parse_syscall(proc.slurp(f"{base}/syscall", 512) or "", os.uname().machine)
         where = (proc.slurp(f"{base}/wchan", 256) or "").strip()
         words = [f"pid {process.pid} ({process.stat.comm}), state {process.stat.state}:"]
         if call is not None:

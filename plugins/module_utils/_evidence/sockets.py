@@ -8,7 +8,6 @@ Nothing here binds, connects or signals.
 
 from __future__ import annotations
 
-import ctypes
 import ipaddress
 import os
 import re
@@ -243,6 +242,9 @@ def _copy_descriptor(pid: int, descriptor: int) -> Optional[int]:
         process = os.pidfd_open(pid)
     except (OSError, AttributeError):
         return None
+    # Needed on old kernels only, and costly to import.
+    import ctypes
+
     try:
         libc = ctypes.CDLL(None, use_errno=True)
         copy = libc.syscall(ctypes.c_long(_PIDFD_GETFD), process, descriptor, 0)

@@ -59,16 +59,20 @@ def _capped(line: str) -> str:
 
 
 class _Marks:
-    """Shares marks between neighbouring lines with the same prefix; most logs repeat theirs for a second."""
+    """Shares marks between lines with the same prefix; most logs repeat theirs for a second or longer."""
 
     def __init__(self) -> None:
-        self._last: dict[str, Mark] = {}
+        self._transport = NO_MARK
+        self._by_cut: dict[tuple[str, str | None, str | None], Mark] = {}
 
-    def of(self, transport: Mark, record: Record | None, cut: str) -> Mark:
-        if record is None:
-            mark = transport
-        else:
-            mark = Mark(
+    def of(self, transport: Mark, record: Record, cut: str) -> Mark:
+        """The mark of a record under its transport's mark."""
+        if transport is not self._transport or len(self._by_cut) > 500:
+            self._transport, self._by_cut = transport, {}
+        key = (cut, record.time, record.level)
+        mark = self._by_cut.get(key) if cut else None
+        if mark is None:
+            mark = self._by_cut[key] = Mark(
                 prefix=transport.prefix + cut,
                 time=record.time or transport.time,
                 unit=transport.unit,
@@ -79,11 +83,6 @@ class _Marks:
                 record=True,
                 lane=transport.lane,
             )
-        if mark == self._last.get(mark.lane):
-            return self._last[mark.lane]
-        if len(self._last) > 500:
-            self._last.clear()
-        self._last[mark.lane] = mark
         return mark
 
 
@@ -143,7 +142,7 @@ def _open(source: str, number: int, text: str, transport: Mark, marks: _Marks) -
         text = ""
     record = parse_record(text)
     if record is None:
-        yield Line(source, number, cap(clean(text)), marks.of(transport, None, ""))
+        yield Line(source, number, text if len(text) <= LINE_LIMIT else cap(text), transport)
         return
     mark = marks.of(transport, record, text[: record.cut])
     for part in record.texts:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 QUOTE_LIMIT = 400
 """Longest quotation of a log line, in characters."""
@@ -46,8 +46,7 @@ class Mark:
 NO_MARK = Mark()
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """One line of a log. Several lines share a number when one physical line (JSON) held a whole traceback."""
 
     source: str

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .log_model import Mark
 
@@ -28,8 +29,7 @@ _TAG = r"(?P<unit>[^\s\[\]:]{1,80})(?:\[(?P<pid>\d{1,10})\])?: ?"
 _NOT_A_LEVEL = r"(?!(?:DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|CRITICAL|FATAL|TRACE)\b|[\[|\-])"
 
 
-@dataclass(frozen=True, slots=True)
-class Cut:
+class Cut(NamedTuple):
     """A line without one prefix. ``partial`` means that the next line of this lane continues it."""
 
     text: str
@@ -42,9 +42,12 @@ Cutter = Callable[[str], Cut | None]
 
 def _by_pattern(pattern: str) -> Cutter:
     compiled = re.compile(pattern)
-    names = compiled.groupindex.keys()
+    partial = "partial" in compiled.groupindex
+    last: list[Mark] = []
 
     def cutter(line: str) -> Cut | None:
+        if last and line.startswith(last[0].prefix):
+            return Cut(line[len(last[0].prefix) :], last[0])
         found = compiled.match(line)
         if found is None:
             return None
@@ -55,13 +58,17 @@ def _by_pattern(pattern: str) -> Cutter:
         mark = Mark(
             prefix=line[: found.end()],
             time=group.get("time"),
-            unit=unit,
+            unit=sys.intern(unit) if unit else None,
             pid=int(pid) if pid else None,
-            stream=stream,
+            stream=sys.intern(stream) if stream else None,
             level=level.upper() if level else None,
-            lane=f"{unit or ''}[{pid or ''}]{stream or ''}",
+            lane=sys.intern(f"{unit or ''}[{pid or ''}]{stream or ''}"),
         )
-        return Cut(line[found.end() :], mark, partial="partial" in names and group["partial"] == "P")
+        if partial:
+            return Cut(line[found.end() :], mark, group["partial"] == "P")
+        if found.end() < len(line):
+            last[:] = [mark]
+        return Cut(line[found.end() :], mark)
 
     return cutter
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from .text import JSON_LIMIT, printable
 
@@ -17,6 +16,7 @@ _LEVEL_NAMES = {
     "WARN": "WARNING", "ERR": "ERROR", "ERRO": "ERROR", "EXCEPTION": "ERROR", "SEVERE": "ERROR", "CRIT": "CRITICAL",
     "FATAL": "CRITICAL", "PANIC": "CRITICAL", "NOTICE": "INFO", "SUCCESS": "INFO", "TRACE": "DEBUG", "DEBG": "DEBUG",
 }  # fmt: skip
+_LEVEL_NAMES.update({name: name for name in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")})
 _NUMERIC_LEVELS = {10: "DEBUG", 20: "INFO", 30: "WARNING", 40: "ERROR", 50: "CRITICAL", 60: "CRITICAL"}
 _LEVEL = (
     r"(?:DEBUG|DEBG|INFO|NOTICE|WARNING|WARN|ERROR|ERR|CRITICAL|CRIT|FATAL|TRACE|SUCCESS"
@@ -48,7 +48,8 @@ _PADDING = re.compile(r" {1,9}(?=\S)")
 _SEPARATOR = re.compile(r"[ \t]*(?:[|:\u2013-](?=\s))?[ \t]*")
 _LOGFMT = re.compile(r'(?P<key>[A-Za-z_][\w.@-]{0,60})=(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<bare>\S*))(?:\s+|$)')
 _JSON_FIELD = re.compile(
-    r'[{,]\s{0,8}"(?P<key>[\w.@-]{1,60})"\s{0,8}:\s{0,8}(?:"(?P<text>(?:[^"\\]|\\.)*)|(?P<number>\d{1,15}\b))', re.DOTALL
+    r'[{,]\s{0,8}"(?P<key>[\w.@-]{1,60})"\s{0,8}:\s{0,8}(?:"(?P<text>(?:[^"\\]|\\.)*)|(?P<number>\d{1,15}\b))',
+    re.DOTALL,
 )
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "", "f": ""}
@@ -65,8 +66,7 @@ _LOGGER_KEYS = ("logger", "name", "logger_name", "log.logger", "module")
 _PID_KEYS = ("pid", "process", "process.pid", "process_id")
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """One parsed record: the texts of the message (usually one), and what the logger said about them.
 
     ``cut`` is how many characters of the line the prefix took, 0 for a structured record.
@@ -82,6 +82,8 @@ class Record:
 
 def level_name(value: object) -> str | None:
     """The canonical name of a level given as word or number."""
+    if isinstance(value, str) and value in _LEVEL_NAMES:
+        return _LEVEL_NAMES[value]
     if isinstance(value, bool) or value is None:
         return None
     if isinstance(value, int):

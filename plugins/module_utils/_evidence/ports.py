@@ -31,7 +31,8 @@ def collect(backend: Backend, ctx: Context) -> Section:
     on_wanted = [
         item for item in view.sockets if item.port in ports or (item.proto == "unix" and item.address in paths)
     ]
-    shown = [item for item in on_wanted if item.state != TIME_WAIT and not view.accepted(item)]
+    ephemeral = _ephemeral_range()
+    shown = [item for item in on_wanted if item.state != TIME_WAIT and not view.passing(item, ephemeral)]
     waiting = [item for item in on_wanted if item.state == TIME_WAIT]
     listening = [item for item in view.sockets if item.state in (LISTENING, BOUND) and item not in shown]
     own = [item for item in listening if view.own(item)]
@@ -151,13 +152,17 @@ class _View:
         """Whether somebody else than the backend holds the socket; one of unknown owner can't be a stopped backend's."""
         return self.own(item) is False and (item.proto != "unix" or item.state == LISTENING)
 
-    def accepted(self, item: Socket) -> bool:
-        """Whether this is a connection that a listener accepted, of which there may be thousands."""
+    def passing(self, item: Socket, ephemeral: range) -> bool:
+        """Whether this is a connection that keeps nobody from the port: one that a listener accepted, or an orphan.
+
+        Accepted ones inherit the listener's SO_REUSEADDR, even when they outlive it. An outgoing connection that was
+        given the wanted port has not, and lies in the range of such ports.
+        """
         if item.state not in (sockets.CONNECTED, sockets.CONNECTING) or item.to_itself:
             return False
-        return item.proto == "unix" or any(
-            other.state == LISTENING and other.port == item.port for other in self.sockets if other.proto != "unix"
-        )
+        if item.proto == "unix" or not item.inode or item.port not in ephemeral:
+            return True
+        return any(other.state == LISTENING and other.port == item.port for other in self.sockets)
 
     def listening_on(self, shown: list[Socket]) -> Optional[bool]:
         answers = [self.own(item) for item in shown if item.state == LISTENING]
@@ -231,6 +236,12 @@ def _ways_to_say(item: Socket) -> set[str]:
     if item.proto == "unix":
         return {item.address}
     return {str(item.port), f"{item.address}:{item.port}", f"[{item.address}]:{item.port}", f"0.0.0.0:{item.port}"}
+
+
+def _ephemeral_range() -> range:
+    """The ports that the kernel gives to outgoing connections."""
+    words = (proc.slurp("/proc/sys/net/ipv4/ip_local_port_range") or "32768 60999").split()
+    return range(int(words[0]), int(words[1]) + 1)
 
 
 def _privileged_below() -> int:

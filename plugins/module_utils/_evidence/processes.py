@@ -19,8 +19,11 @@ from .sockets import parse_tcp
 MAX_PROCESSES = 100
 MAX_BLOCKED = 12
 SAMPLE_S = 0.1
-# Servers whose main process only watches workers, with what tells the number of workers when nothing is configured.
-_MASTERS = {"gunicorn": 1, "uwsgi": None, "celery": None, "uvicorn": None, "hypercorn": None}
+# Servers whose main process always watches workers, and those where it does from two workers on. uwsgi and celery also
+# serve in the main process, depending on master and pool, so that no child is no sign of trouble there.
+_ALWAYS_WORKERS = {"gunicorn"}
+_FROM_TWO = {"uvicorn", "hypercorn"}
+_MAYBE_WORKERS = {"uwsgi", "celery"}
 # Numbers from the kernel's asm/unistd.h; the first argument of each is the descriptor, where it says so.
 _SYSCALLS = {
     "x86_64": {
@@ -125,19 +128,25 @@ def young_workers(backend: Backend, own: list[Process]) -> Optional[dict[str, An
     """The ages of a main process and its workers; None for a server without workers or one that is down.
 
     Workers that die behind a living parent show as an old parent whose oldest worker is young, or as none at all.
+    The children of any other program come and go as it likes, and mean nothing.
     """
     parent = next((process for process in own if process.pid == backend.main_pid), None)
+    server, expected = backend.app.server, backend.app.workers
+    if server in _ALWAYS_WORKERS:
+        expected = expected or 1
+    elif server in _MAYBE_WORKERS:
+        expected = None
+    elif server not in _FROM_TWO or (expected or 1) < 2:
+        return None
     if parent is None:
         return None
     workers = [
         process
         for process in own
-        if process.stat.ppid == parent.pid and not proc.is_helper(process.argv) and proc.is_python_like(process)
+        if process.stat.ppid == parent.pid
+        and not proc.is_helper(process.argv)
+        and (process.exe == parent.exe or proc.is_python_like(process))
     ]
-    expected = backend.app.workers or _MASTERS.get(backend.app.server)
-    if backend.app.server in ("uvicorn", "hypercorn") and (expected or 1) < 2:
-        # With one worker these serve in the main process.
-        expected = None
     if not workers and not expected:
         return None
     ages = [_age(process) for process in workers]

@@ -156,6 +156,20 @@ def test_young_workers_behind_an_old_parent() -> None:
     assert found["parent_age_s"] - found["oldest_worker_age_s"] == pytest.approx(50, abs=1)
 
 
+@pytest.mark.parametrize("server", ["uvicorn", "script", "module", "daphne"])
+def test_children_of_other_programs_are_no_workers(server: str) -> None:
+    backend = Backend("api", "systemd", main_pid=10, app=App(server=server))
+    assert processes.young_workers(backend, [process(10, 1, 0, "x"), process(11, 10, 6000, "y")]) is None
+
+
+def test_celery_without_children_is_not_reported() -> None:
+    backend = Backend("api", "systemd", main_pid=10, app=App(server="celery", workers=4))
+    assert processes.young_workers(backend, [process(10, 1, 0, "celery")]) is None
+    found = processes.young_workers(backend, [process(10, 1, 0, "celery"), process(11, 10, 6000, "celery")])
+    assert found is not None
+    assert (found["count"], found["expected"]) == (1, None)
+
+
 def test_no_workers_where_none_are_expected_and_zero_where_some_are() -> None:
     uvicorn = Backend("api", "systemd", main_pid=10, app=App(server="uvicorn"))
     assert processes.young_workers(uvicorn, [process(10, 1, 0, "uvicorn")]) is None

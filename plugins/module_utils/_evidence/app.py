@@ -12,7 +12,7 @@ import shlex
 from typing import Any, Callable, Optional
 
 from . import app_logs, servers_asgi, servers_script, servers_wsgi
-from .app_launch import Launch, expand_systemd, find_program, is_python, step, unwrap
+from .app_launch import Launch, find_program, is_python, step, unwrap
 from .app_script import inspect
 from .app_static import parse_source, top_level_names
 from .context import KIB, Context
@@ -53,8 +53,7 @@ def resolve(backend: Backend, ctx: Context) -> None:
     Wrappers that set variables or change directory or user change ``backend.environ``, ``cwd`` and ``user``;
     ``app.origin`` says so.
     """
-    argv = expand_systemd(backend.argv, backend.environ) if backend.runtime == "systemd" else list(backend.argv)
-    launch = unwrap(argv, backend.environ, backend.cwd or "/", ctx)
+    launch = unwrap(backend.argv, backend.environ, backend.cwd or "/", ctx)
     app = App(
         argv=list(launch.argv), steps=launch.steps, environment_dir=launch.environment_dir, problem=launch.problem
     )

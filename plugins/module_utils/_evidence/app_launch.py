@@ -162,26 +162,6 @@ def unwrap(argv: list[str], environ: Mapping[str, str], cwd: Optional[str], ctx:
     return launch
 
 
-def expand_systemd(argv: list[str], environ: Mapping[str, str]) -> list[str]:
-    """Put variables into a command line as systemd does: ``${X}`` anywhere, ``$X`` as a word of its own, ``$$`` for ``$``."""
-    result: list[str] = []
-    for index, word in enumerate(argv):
-        alone = re.match(r"\$([A-Za-z_][A-Za-z0-9_]*)\Z", word)
-        if alone and index:
-            result += environ.get(alone.group(1), "").split()
-            continue
-        result.append(
-            re.sub(
-                r"\$\$|\$\{([A-Za-z_][A-Za-z0-9_]*)\}",
-                lambda match: environ.get(match.group(1), "") if match.group(1) else "$",
-                word,
-            )
-            if index
-            else word
-        )
-    return result
-
-
 def step(kind: str, path: str) -> Section:
     """One entry of ``interpreter.chain`` with what the file system says about the path."""
     problem = None

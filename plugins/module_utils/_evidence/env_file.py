@@ -155,16 +155,15 @@ def describe(
         "lines": None, "final_newline": None, "names": [], "duplicates": [], "not_loaded": [], "malformed": [],
         "load_error": None,
     }  # fmt: skip
+    section["type"] = path_type(path)
     try:
         status = os.stat(path)
     except OSError as exc:
-        dangling = os.path.islink(path)
-        section["type"] = "dangling_link" if dangling else "missing"
+        dangling = section["type"] == "dangling_link"
         section["load_error"] = f"{exc.strerror}" + (f" (a link to {_target(path)})" if dangling else "")
         return section
     section.update(
         exists=True,
-        type=_type(status.st_mode),
         owner=f"{user_name(status.st_uid)}:{group_name(status.st_gid)}",
         mode=f"{stat.S_IMODE(status.st_mode):04o}",
         size_bytes=status.st_size,
@@ -205,6 +204,16 @@ def remember_secrets(parsed: EnvFile, ctx: Context) -> None:
         # A key that spans lines without quotes leaves its rest on lines of its own.
         if item.problem == "no_equals" and len(item.text) >= 16 and " " not in item.text:
             ctx.add_secret(item.text, f"line {item.line}")
+
+
+def path_type(path: str) -> str:
+    """What a path leads to: file, directory, fifo, socket, device, dangling_link or missing."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return "dangling_link" if os.path.islink(path) else "missing"
+    table = ((stat.S_ISREG, "file"), (stat.S_ISDIR, "directory"), (stat.S_ISFIFO, "fifo"), (stat.S_ISSOCK, "socket"))
+    return next((name for test, name in table if test(mode)), "device")
 
 
 def user_name(uid: int) -> str:
@@ -420,11 +429,6 @@ def _line_endings(text: str) -> str:
     cr = text.count("\r") - crlf
     used = [name for name, count in (("crlf", crlf), ("lf", lf), ("cr", cr)) if count]
     return "mixed" if len(used) > 1 else (used[0] if used else "lf")
-
-
-def _type(mode: int) -> str:
-    table = ((stat.S_ISREG, "file"), (stat.S_ISDIR, "directory"), (stat.S_ISFIFO, "fifo"), (stat.S_ISSOCK, "socket"))
-    return next((name for test, name in table if test(mode)), "device")
 
 
 def _target(path: str) -> str:

@@ -17,6 +17,7 @@ from .context import Context
 from .interpreter_chain import Chain, follow_program, parse_pyvenv
 from .model import Backend, Section
 from .packages_toml import loads
+from .requirements import project_directories
 
 RUN_TIMEOUT_S = 4.0
 # Built-in modules only: nothing of the environment is imported, so nothing of it can run.
@@ -253,11 +254,9 @@ def _user_site(backend: Backend, short: str) -> Optional[str]:
 
 def environments_near(backend: Backend, ctx: Context) -> list[Section]:
     """Virtual environments beside the code, for whoever has to choose another interpreter; nothing is run."""
-    places: list[str] = []
-    for base in (backend.app.code_dir, backend.cwd):
-        while base and base not in ("/", "") and len(places) < 8:
-            places.append(base)
-            base = os.path.dirname(base)
+    places = project_directories(backend.app.code_dir, backend.cwd)
+    # A service's code often lies at /srv/<name> beside the environment at /srv/venv.
+    places += [top for top in ("/opt", "/srv") if any(place.startswith(f"{top}/") for place in places)]
     result: list[Section] = []
     for place in dict.fromkeys(places):
         try:
@@ -282,10 +281,7 @@ def environments_near(backend: Backend, ctx: Context) -> list[Section]:
 
 def requires_python(backend: Backend, ctx: Context) -> Optional[str]:
     """The versions that the project says it needs: pyproject.toml, setup.cfg or .python-version by the code."""
-    directory = backend.app.code_dir
-    for _level in range(3):
-        if not directory or directory == "/":
-            return None
+    for directory in project_directories(backend.app.code_dir, None):
         content = ctx.read(os.path.join(directory, "pyproject.toml"))
         if not content.error:
             document = loads(content.text)[0]
@@ -302,7 +298,6 @@ def requires_python(backend: Backend, ctx: Context) -> Optional[str]:
         pinned = ctx.read(os.path.join(directory, ".python-version"), 200)
         if not pinned.error and re.match(r"\d+\.\d+(\.\d+)?\s*\Z", pinned.text):
             return f"=={pinned.text.strip()}" if pinned.text.count(".") == 2 else f"=={pinned.text.strip()}.*"
-        directory = os.path.dirname(directory)
     return None
 
 

@@ -51,8 +51,8 @@ CASES: list[tuple[str, dict[str, str], tuple[Any, ...]]] = [
     (f"{V}/uvicorn main:app --port 8443", {}, ("uvicorn", "main", "app", "127.0.0.1", 8443)),
     (f"{V}/uvicorn --host 0.0.0.0 --reload --proxy-headers main:app", {}, ("uvicorn", "main", "app", "0.0.0.0", 8000)),
     (
-        f"{V}/uvicorn app.main:create_app --factory --port=${{PORT}}",
-        {"PORT": "9"},
+        f"{V}/uvicorn app.main:create_app --factory --port=9",
+        {},
         ("uvicorn", "app.main", "create_app", "127.0.0.1", 9),
     ),
     (f"{V}/uvicorn main:app", {"UVICORN_PORT": "81", "UVICORN_HOST": "::"}, ("uvicorn", "main", "app", "::", 81)),
@@ -61,7 +61,7 @@ CASES: list[tuple[str, dict[str, str], tuple[Any, ...]]] = [
     (f"{V}/python {V}/uvicorn main:app --port 77", {}, ("uvicorn", "main", "app", "127.0.0.1", 77)),
     (f"/usr/bin/env PORT=5 {V}/uvicorn main:app", {}, ("uvicorn", "main", "app", "127.0.0.1", 8000)),
     (
-        f"/bin/sh -c 'exec {V}/uvicorn main:app --port $$PORT'",
+        f"/bin/sh -c 'exec {V}/uvicorn main:app --port $PORT'",
         {"PORT": "91"},
         ("uvicorn", "main", "app", "127.0.0.1", 91),
     ),

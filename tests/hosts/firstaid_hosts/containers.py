@@ -43,7 +43,9 @@ def address(name: str) -> str | None:
     facts = json.loads(answer.stdout)[0]
     if not facts["State"]["Running"]:
         return None
-    return next((str(net["IPAddress"]) for net in facts["NetworkSettings"]["Networks"].values() if net["IPAddress"]), None)
+    return next(
+        (str(net["IPAddress"]) for net in facts["NetworkSettings"]["Networks"].values() if net["IPAddress"]), None
+    )
 
 
 def _one(host: Host, image: str, public_key: str) -> str:
@@ -84,7 +86,9 @@ def _wait_booted(name: str) -> None:
         if state in BOOTED:
             return
         time.sleep(0.2)
-    raise HostsError(f"{name} did not boot within {BOOT_S:.0f} s (state: {state or 'no answer'}); look at: docker logs {name}")
+    raise HostsError(
+        f"{name} did not boot within {BOOT_S:.0f} s (state: {state or 'no answer'}); look at: docker logs {name}"
+    )
 
 
 def _let_in(name: str, public_key: str) -> None:

@@ -83,7 +83,17 @@ def _start() -> None:
     say(f"starting a dockerd of our own (data in {data}, log in {log_path})")
     with log_path.open("wb") as log:
         subprocess.Popen(
-            ["dockerd", "--data-root", str(data), "--exec-root", str(RUN_DIR / "exec"), "--pidfile", str(PID_FILE), "--host", f"unix://{SOCKET}"],
+            [
+                "dockerd",
+                "--data-root",
+                str(data),
+                "--exec-root",
+                str(RUN_DIR / "exec"),
+                "--pidfile",
+                str(PID_FILE),
+                "--host",
+                f"unix://{SOCKET}",
+            ],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

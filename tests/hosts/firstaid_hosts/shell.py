@@ -19,7 +19,9 @@ def say(text: str) -> None:
     print(f"hosts: {text}", file=sys.stderr, flush=True)
 
 
-def run(argv: list[str], *, timeout_s: float = 120.0, env: dict[str, str] | None = None, text_in: str | None = None) -> str:
+def run(
+    argv: list[str], *, timeout_s: float = 120.0, env: dict[str, str] | None = None, text_in: str | None = None
+) -> str:
     """Run a program and return its standard output; raise HostsError with its last words when it fails."""
     done = attempt(argv, timeout_s=timeout_s, env=env, text_in=text_in)
     if done.returncode != 0:

@@ -14,7 +14,15 @@ from .engine import CACHE
 from .shell import HostsError, attempt, run, say
 
 LISTS = Path(__file__).resolve().parent.parent / "image"
-PLATFORMS = ("manylinux_2_28", "manylinux_2_17", "manylinux2014", "manylinux_2_12", "manylinux2010", "manylinux_2_5", "manylinux1")
+PLATFORMS = (
+    "manylinux_2_28",
+    "manylinux_2_17",
+    "manylinux2014",
+    "manylinux_2_12",
+    "manylinux2010",
+    "manylinux_2_5",
+    "manylinux1",
+)
 
 
 def directory(python: str) -> Path:

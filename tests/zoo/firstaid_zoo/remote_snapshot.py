@@ -1,0 +1,176 @@
+# Copyright (c) 2026 firstaid contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs on a host: everything about it that a diagnosis must leave as it is, as one JSON document.
+
+The first argument is `{"units": [names], "trees": [paths]}`. Standard library only.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import stat
+import subprocess
+import sys
+import time
+from typing import Any
+
+# Whole trees: every entry with type, mode, owner, size, link target, mtime and ctime. ctime can't be set back by anybody.
+ALWAYS = ["/etc", "/opt", "/srv", "/home", "/root", "/usr/local", "/var/tmp", "/tmp", "/dev/shm", "/run/user"]
+ALWAYS += ["/run/systemd/system", "/run/systemd/transient"]
+# Only names: what services and systemd themselves write there changes all the time.
+NAMES = ["/run", "/run/lock", "/var", "/var/lib", "/var/lib/systemd", "/var/log", "/var/cache", "/var/spool"]
+# A directory's own times change when a temporary file comes and goes; that is allowed here, as nothing stays.
+TEMPORARY = {"/tmp", "/var/tmp", "/dev/shm", "/run/user", "/home/ops", "/root"}
+SHOW = "Id,ActiveState,MainPID,ExecMainStartTimestampMonotonic,NRestarts,RestartUSec,InvocationID,NeedDaemonReload,FragmentPath,DropInPaths,ControlGroup"
+EXITED = re.compile(r"Main process exited, (code=\w+, status=\S+)")
+LOGIN_UNITS = re.compile(
+    r"^(session-.*\.scope|user@.*|user-.*\.slice|user-runtime-dir@.*|run-user-.*"
+    r"|systemd-(logind|tmpfiles|timedated|hostnamed).*|.*\.device)$"
+)
+
+
+def main(wanted: dict[str, Any]) -> dict[str, Any]:
+    """Gather everything."""
+    units_from = time.monotonic()
+    shown = units(wanted["units"])
+    units_until = time.monotonic()
+    return {
+        "units_from": units_from,
+        "units_until": units_until,
+        "units": shown,
+        "files": files(wanted["trees"] + ALWAYS),
+        "names": {path: sorted(os.listdir(path)) for path in NAMES if os.path.isdir(path)},
+        "loaded": sorted(name for name in loaded() if not LOGIN_UNITS.match(name)),
+        "exits": {unit: exits(unit) for unit in wanted["units"]},
+        "processes": processes(),
+        "sockets": sockets(),
+        "mounts": sorted(line.split(" ", 2)[2] for line in read("/proc/1/mountinfo").splitlines()),
+    }
+
+
+def files(trees: list[str]) -> dict[str, list[Any]]:
+    """Describe every entry below these trees without opening one."""
+    found: dict[str, list[Any]] = {}
+    queue = [tree for tree in trees if os.path.lexists(tree)]
+    while queue:
+        path = queue.pop()
+        if path in found:
+            continue
+        try:
+            facts = os.lstat(path)
+            kind = stat.S_IFMT(facts.st_mode)
+            target = os.readlink(path) if kind == stat.S_IFLNK else ""
+            if kind == stat.S_IFDIR:
+                queue += [os.path.join(path, name) for name in os.listdir(path)]
+        except FileNotFoundError:
+            continue
+        times = (
+            []
+            if path in TEMPORARY
+            else [facts.st_mtime_ns, facts.st_ctime_ns, 0 if kind == stat.S_IFDIR else facts.st_size]
+        )
+        found[path] = [oct(facts.st_mode), facts.st_uid, facts.st_gid, target, *times]
+    return found
+
+
+def units(names: list[str]) -> dict[str, dict[str, str]]:
+    """Return what systemd says of each unit."""
+    blocks = output(["systemctl", "show", "--property", SHOW, *names]).split("\n\n")
+    shown = [dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in blocks]
+    return {unit["Id"]: unit for unit in shown}
+
+
+def loaded() -> list[str]:
+    """Return the names of all units in systemd's memory that do or did something; a transient one that stayed is among them."""
+    rows = [
+        line.split()
+        for line in output(["systemctl", "list-units", "--all", "--plain", "--no-legend", "--no-pager"]).splitlines()
+    ]
+    return [row[0] for row in rows if len(row) > 3 and row[2] != "inactive"]
+
+
+def exits(unit: str) -> dict[str, int]:
+    """Return how often the unit's main process ended in which way."""
+    counted: dict[str, int] = {}
+    for way in EXITED.findall(output(["journalctl", "-q", "-o", "cat", "-u", unit, "--no-pager"])):
+        counted[way] = counted.get(way, 0) + 1
+    return counted
+
+
+def processes() -> dict[str, list[str]]:
+    """Return every process but this program's own line and logins: PID → start time, unit, command."""
+    found = {}
+    mine = ancestors(os.getpid())
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        if int(pid) in mine:
+            continue
+        unit = unit_of(pid)
+        words = read(f"/proc/{pid}/stat").rpartition(")")[2].split()
+        command = read(f"/proc/{pid}/cmdline").replace("\0", " ").strip()
+        if not words or words[0] == "Z" or unit == "login":
+            continue
+        found[pid] = [words[19], unit, command]
+    return found
+
+
+def unit_of(pid: str) -> str:
+    """Return the unit in whose control group a process is, `login` for SSH sessions, or nothing."""
+    lines = [
+        line for line in read(f"/proc/{pid}/cgroup").splitlines() if "name=systemd" in line or line.startswith("0::")
+    ]
+    parts = [part for line in lines for part in line.split("/")]
+    if any(part.startswith(("session-", "user-", "user@")) for part in parts):
+        return "login"
+    services = [part for part in parts if part.endswith((".service", ".scope")) and not part.startswith("docker-")]
+    if services == ["ssh.service"] and "sshd -D" not in read(f"/proc/{pid}/cmdline").replace("\0", " "):
+        return "login"
+    return services[-1] if services else ""
+
+
+def ancestors(pid: int) -> set[int]:
+    """Return a process and all above it."""
+    line = set()
+    while pid > 0 and pid not in line:
+        line.add(pid)
+        words = read(f"/proc/{pid}/stat").rpartition(")")[2].split()
+        pid = int(words[1]) if words else 0
+    return line
+
+
+def sockets() -> list[list[str]]:
+    """Return what listens, with the unit that owns it: protocol, address, unit."""
+    owners = {}
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            for descriptor in os.listdir(f"/proc/{pid}/fd"):
+                owners[os.readlink(f"/proc/{pid}/fd/{descriptor}")] = unit_of(pid)
+        except OSError:
+            continue
+    found = []
+    for protocol, states in (("tcp", {"0A"}), ("tcp6", {"0A"}), ("udp", {"07"}), ("udp6", {"07"})):
+        for line in read(f"/proc/net/{protocol}").splitlines()[1:]:
+            words = line.split()
+            if words[3] in states:
+                found.append([protocol, words[1], owners.get(f"socket:[{words[9]}]", "")])
+    return sorted(found)
+
+
+def read(path: str) -> str:
+    """Return a small file's text, or nothing."""
+    try:
+        with open(path, errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+def output(argv: list[str]) -> str:
+    """Run a program and return what it printed."""
+    return subprocess.run(argv, capture_output=True, text=True, errors="replace", check=False, timeout=60).stdout
+
+
+if __name__ == "__main__":
+    print(json.dumps(main(json.loads(sys.argv[1]))))

@@ -39,6 +39,7 @@ _LOADER = """
 import sys
 def _load(package, texts):
     kind = type(sys)
+    own = dict(vars(sys.modules["builtins"]))  # an application may replace built-in functions, not ours
     root = kind(package)
     root.__path__ = []
     sys.modules[package] = root
@@ -46,6 +47,7 @@ def _load(package, texts):
         module = kind(package + "." + name)
         module.__package__ = package
         sys.modules[module.__name__] = module
+        module.__builtins__ = own
         setattr(root, name, module)
         exec(compile(text, "<" + package + "." + name + ">", "exec"), module.__dict__)
     return module
@@ -57,7 +59,8 @@ class Request:
     """One program to run.
 
     ``source`` is text for the program to read from its channel; ``numbered`` are the indexes of those arguments in
-    which ``{source}``, ``{report}`` and ``{fault}`` stand for the channels' descriptors. ``writable`` directories get
+    which ``{source}``, ``{report}`` and ``{fault}`` stand for the channels' descriptors and ``{kind}`` for the sandbox's
+    kind. ``writable`` directories get
     private writes, ``needed`` paths stay visible. ``timeout`` is in seconds. ``connect`` lets it reach its own
     loopback. ``kinds`` are the kinds of sandbox to try, the best first.
     """
@@ -139,7 +142,7 @@ def source_of(module: ModuleType) -> str:
 def bundle(package: str, modules: Sequence[ModuleType], call: str) -> str:
     """One program text, ASCII only, that loads ``modules`` as ``package`` and then runs the statement ``call``."""
     texts = [(module.__name__.rpartition(".")[2], source_of(module)) for module in modules]
-    return f"{_LOADER}\n_main = _load({package!r}, {ascii(texts)})\n{call}\n"
+    return f"{_LOADER}\n_main = _load({package!r}, {texts!a})\n{call}\n"
 
 
 def run(request: Request) -> Result:
@@ -148,13 +151,13 @@ def run(request: Request) -> Result:
     result = Result()
     pipes = {name: os.pipe() for name in ("status", "stdout", "stderr", "report", "fault")}
     writers = [pair[1] for pair in pipes.values()]
-    spec = {name: value for name, value in vars(request).items()}
+    spec = dict(vars(request))
     spec.update({f"{name}_fd": pair[1] for name, pair in pipes.items()})
     spec["euid"] = os.geteuid()
     program = bundle(
         PACKAGE,
         (sandbox_kernel, sandbox_mounts, sandbox_guard, sandbox_launcher),
-        f"sys.exit(_main.main({ascii(spec)}))",
+        f"sys.exit(_main.main({spec!a}))",
     )
     try:
         launcher = subprocess.Popen(
@@ -208,7 +211,7 @@ def _pump(
     with selectors.DefaultSelector() as selector:
         os.set_blocking(launcher.stdin.fileno(), False)
         selector.register(launcher.stdin.fileno(), selectors.EVENT_WRITE, "stdin")
-        for name, descriptor in list(readers.items()) + [("launcher", launcher.stderr.fileno())]:
+        for name, descriptor in (*readers.items(), ("launcher", launcher.stderr.fileno())):
             os.set_blocking(descriptor, False)
             selector.register(descriptor, selectors.EVENT_READ, name)
         finished = False

@@ -27,8 +27,8 @@ TICK_S = 0.05
 STACK_GRACE_S = 0.3
 STACK_SIGNAL = signal.SIGRTMAX - 2
 MAX_TASKS = 512
-# With more threads than this, memory that is used up together is the fault of their number.
-MANY_TASKS = 128
+# With more processes than this, memory that is used up together is the fault of their number.
+MANY_PROCESSES = 16
 # Room above the memory limit for memory that is reserved and never touched: thread stacks, buffers of BLAS libraries.
 RESERVED_BYTES = 4096 * MIB
 # The program's own channels get numbers above its file limit: applications that close "all" descriptors spare them.
@@ -86,8 +86,8 @@ def run(kind: str, spec: Spec, report: TreeReport, reasons: list[str]) -> None:
     if program == 0:
         stage = "start"
         try:
-            for stage in _become_program(kind, spec, seccomp, source_reader):
-                pass
+            for step in _become_program(kind, spec, seccomp, source_reader):
+                stage = step
         except OSError as exc:
             text = exc.strerror or str(exc)
             os.write(error_writer, json.dumps({"stage": stage, "errno": exc.errno, "text": text}).encode("ascii"))
@@ -123,7 +123,10 @@ def _become_program(kind: str, spec: Spec, seccomp: Optional[bytes], source: int
         for name, descriptor in zip(CHANNELS, (source, spec["report_fd"], spec["fault_fd"])):
             os.dup2(descriptor, numbers[name])
     _lower_file_limit(spec, min(numbers.values()))
-    argv = [text.format(**numbers) if index in spec["numbered"] else text for index, text in enumerate(spec["argv"])]
+    argv = [
+        text.format(kind=kind, **numbers) if index in spec["numbered"] else text
+        for index, text in enumerate(spec["argv"])
+    ]
     yield "user"
     _become_user(kind, spec)
     kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
@@ -198,10 +201,10 @@ def _watch(program: int, spec: Spec, source_writer: int) -> dict[str, Any]:
         if now >= deadline:
             limit = "time"
             break
-        biggest, total, tasks = usage()
+        biggest, total, tasks, processes = usage()
         peak, most = max(peak, biggest), max(most, tasks)
         if biggest > spec["memory_bytes"] or total > 2 * spec["memory_bytes"]:
-            limit = "memory" if tasks <= MANY_TASKS else "processes"
+            limit = "memory" if processes <= MANY_PROCESSES else "processes"
         elif tasks > MAX_TASKS:
             limit = "processes"
         if limit:
@@ -277,11 +280,12 @@ def descendants() -> list[str]:
     return found
 
 
-def usage() -> tuple[int, int, int]:
-    """Resident bytes of the biggest process, of all together, and the number of threads below this process."""
+def usage() -> tuple[int, int, int, int]:
+    """Below this process: resident bytes of the biggest process and of all, number of threads and of processes."""
     page = resource.getpagesize()
     biggest = total = tasks = 0
-    for process in descendants():
+    found = descendants()
+    for process in found:
         try:
             with open(f"/proc/{process}/statm", encoding="ascii") as stream:
                 size = int(stream.read().split()[1]) * page
@@ -289,7 +293,7 @@ def usage() -> tuple[int, int, int]:
         except (OSError, IndexError, ValueError):
             continue
         biggest, total = max(biggest, size), total + size
-    return biggest, total, tasks
+    return biggest, total, tasks, len(found)
 
 
 def end_descendants() -> None:

@@ -14,6 +14,7 @@ import os
 import re
 import stat
 from dataclasses import dataclass
+from typing import Optional
 
 from . import sandbox_kernel as kernel
 
@@ -25,8 +26,6 @@ LOCAL_TYPES = ("ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "zfs", "bcachefs"
 # File systems whose server may be gone: looking at them can block for ever.
 REMOTE_TYPES = ("nfs", "nfs4", "cifs", "smb3", "9p", "ceph", "glusterfs", "autofs", "afs", "lustre", "beegfs")
 SPECIAL = ("/proc", "/sys", "/dev", "/boot")
-# Directories of the distribution that no service writes in.
-SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/lost+found")
 # Mounts of other containers and pods: many, and never a backend's own.
 FOREIGN = ("/var/lib/docker", "/var/lib/containers", "/var/lib/kubelet", "/run/docker", "/run/netns", "/snap")
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
@@ -87,25 +86,33 @@ def mount_of(path: str, mounts: list[Mount]) -> Mount:
 def writable_places(wanted: list[str], top_level: list[str], mounts: list[Mount], whole: bool) -> list[str]:
     """The directories to cover with overlays, parents first, none inside another one on the same mount.
 
-    ``wanted`` are the backend's own directories. ``whole`` adds every directory at the top that isn't the
-    distribution's; without it (a user namespace can't cover a directory that holds mounts) only ``wanted`` count.
+    ``wanted`` are the backend's own directories; everything at the top is added, the distribution's directories too,
+    because a write that the host would deny must be denied for the same reason. ``whole`` adds other mounts; without
+    it (a user namespace can't cover a directory that holds mounts) the likely places are added one by one.
     """
-    chosen = {path for path in wanted if path.startswith("/") and path != "/"}
-    chosen |= {"/tmp", "/var/tmp"}
-    if whole:
-        chosen |= {path for path in top_level if path not in SYSTEM}
+    chosen = {path for path in [*wanted, *top_level] if path.startswith("/") and path != "/"}
+    if not whole:
+        chosen |= {"/tmp", "/var/tmp", "/var/log", "/var/lib", "/var/cache"}
+    else:
         chosen |= {mount.path for mount in mounts if mount.path != "/" and mount.fstype in LOCAL_TYPES}
     places: list[str] = []
     for path in sorted(chosen):
+        own = mount_of(path, mounts)
         if any(below(path, other) for other in SPECIAL + FOREIGN) or len(places) >= MAX_PLACES:
             continue
-        own = mount_of(path, mounts)
         if own.read_only or own.fstype in REMOTE_TYPES:
             continue
-        if any(below(path, place) and mount_of(place, mounts) == own for place in places):
-            continue
-        places.append(path)
+        inside = any(below(path, place) and mount_of(place, mounts) == own for place in places)
+        # Without the right to any owner's number, an overlay can't copy a directory of another owner, so that a
+        # backend's own directory needs its own overlay, inside of others too.
+        if not inside if whole else not _holds(path, mounts):
+            places.append(path)
     return places
+
+
+def _holds(path: str, mounts: list[Mount]) -> bool:
+    """Whether something is mounted inside a directory."""
+    return any(below(mount.path, path) and mount.path != path for mount in mounts)
 
 
 @dataclass
@@ -133,8 +140,9 @@ def build(wanted: list[str], needed: list[str], whole: bool, empty_tmp: bool) ->
     kernel.mount("/", root, None, kernel.MS_BIND | kernel.MS_REC)
     kernel.detach(root + STAGE)  # the copy of the staging file system; the host's own directory shows again
     _drop_remote(root, mounts, needed)
+    covers = _covers(root, mounts, wanted, whole)
     _make_read_only(root, mounts)
-    _cover_all(root, mounts, wanted, whole, empty_tmp, report)
+    _cover_all(root, covers, empty_tmp, report)
     _private_dev(root, report)
     _fresh_proc(root, report)
     kernel.enter_root(root)
@@ -177,60 +185,76 @@ def _top_level() -> list[str]:
         return ["/" + entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
 
 
-def _cover_all(
-    root: str, mounts: list[Mount], wanted: list[str], whole: bool, empty_tmp: bool, report: TreeReport
-) -> None:
-    places = writable_places(wanted, _top_level(), mounts, whole)
-    for number, place in enumerate(places):
+@dataclass
+class Cover:
+    """A directory to cover: its state, the mounts inside, and what it grants us where its owner can't be kept."""
+
+    place: str
+    status: os.stat_result
+    own: Mount
+    inner: list[str]
+    rights: Optional[int]
+    lower: int
+
+
+def _covers(root: str, mounts: list[Mount], wanted: list[str], whole: bool) -> list[Cover]:
+    """Look at all places while the copy of the tree is still writable: later every right to write is gone."""
+    found = []
+    for place in writable_places(wanted, _top_level(), mounts, whole):
         # Below STAGE the host's directories are hidden from us, but not in the copy.
         target = root + place
         try:
             status = os.lstat(target)
         except OSError:
             continue
-        if not stat.S_ISDIR(status.st_mode):
-            continue
-        inner = [mount.path for mount in mounts if below(mount.path, place) and mount.path != place]
-        inner = [path for path in inner if not any(below(path, other) for other in FOREIGN)]
-        own = mount_of(place, mounts)
+        if stat.S_ISDIR(status.st_mode):
+            inner = {mount.path for mount in mounts if below(mount.path, place) and mount.path != place}
+            shown = sorted(path for path in inner if not any(below(path, other) for other in FOREIGN))
+            rights = sum(bit for bit in (os.R_OK, os.W_OK, os.X_OK) if os.access(target, bit))
+            lower = os.open(target, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            found.append(Cover(place, status, mount_of(place, mounts), shown, None if whole else rights, lower))
+    return found
+
+
+def _cover_all(root: str, covers: list[Cover], empty_tmp: bool, report: TreeReport) -> None:
+    for number, cover in enumerate(covers):
         try:
-            if empty_tmp and place in ("/tmp", "/var/tmp"):
-                _private_directory(target)
+            if empty_tmp and cover.place in ("/tmp", "/var/tmp"):
+                _private_directory(root + cover.place)
             else:
-                _cover(root, place, number, status, own, sorted(set(inner)))
-            report.covered.append(place)
+                _cover(root, number, cover)
+            report.covered.append(cover.place)
         except OSError as exc:
-            report.uncovered.append(f"{place} ({exc.strerror})")
+            report.uncovered.append(f"{cover.place} ({exc.strerror})")
 
 
-def _cover(root: str, place: str, number: int, status: os.stat_result, own: Mount, inner: list[str]) -> None:
-    """Put an overlay on ``place`` and show again what is mounted inside of it."""
-    if len(inner) > MAX_SUBMOUNTS:
-        raise OSError(0, f"{len(inner)} mounts inside")
-    target = root + place
+def _cover(root: str, number: int, cover: Cover) -> None:
+    """Put an overlay on a place and show again what is mounted inside of it."""
+    if len(cover.inner) > MAX_SUBMOUNTS:
+        raise OSError(0, f"{len(cover.inner)} mounts inside")
+    target, status = root + cover.place, cover.status
     upper, work = f"{STAGE}/upper{number}", f"{STAGE}/work{number}"
     for directory in (upper, work):
         os.mkdir(directory, 0o755)
     # The merged directory shows the upper one's owner and mode.
-    os.chmod(upper, stat.S_IMODE(status.st_mode))
-    if status.st_uid != os.geteuid() or status.st_gid != os.getegid():
-        try:
-            os.chown(upper, status.st_uid, status.st_gid)
-        except OSError:
-            pass  # in a user namespace the owner may have no number; the mode then is the owner's own
-    flags = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-    lower = os.open(target, flags)
+    if cover.rights is None:
+        os.chown(upper, status.st_uid, status.st_gid)
+        os.chmod(upper, stat.S_IMODE(status.st_mode))
+    else:
+        # Owners may have no number in a user namespace, so the upper directory is ours: as its owner we get what the
+        # real directory grants us, and nothing more.
+        os.chmod(upper, stat.S_IMODE(status.st_mode) & ~0o700 | cover.rights << 6)
     shown: list[tuple[str, int]] = []
     try:
-        for path in inner:
+        for path in cover.inner:
             try:
                 shown.append((path, os.open(root + path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)))
             except OSError:
                 continue
         # Paths by descriptor: a directory's name may hold the characters that separate options.
-        data = f"lowerdir=/proc/self/fd/{lower},upperdir={upper},workdir={work}"
-        keep = kernel.MS_NOSUID | kernel.MS_NODEV | (own.flags & kernel.MS_NOEXEC)
-        _mount_overlay(target, keep, data)
+        data = f"lowerdir=/proc/self/fd/{cover.lower},upperdir={upper},workdir={work}"
+        keep = kernel.MS_NOSUID | kernel.MS_NODEV | (cover.own.flags & kernel.MS_NOEXEC)
+        _mount_overlay(target, keep, data, cover.rights is None)
         try:
             for path, descriptor in shown:
                 kernel.mount(f"/proc/self/fd/{descriptor}", root + path, None, kernel.MS_BIND)
@@ -238,14 +262,16 @@ def _cover(root: str, place: str, number: int, status: os.stat_result, own: Moun
             kernel.detach(target)
             raise
     finally:
-        for descriptor in [lower] + [descriptor for _path, descriptor in shown]:
+        for descriptor in [cover.lower] + [descriptor for _path, descriptor in shown]:
             os.close(descriptor)
 
 
-def _mount_overlay(target: str, flags: int, data: str) -> None:
+def _mount_overlay(target: str, flags: int, data: str, whole: bool) -> None:
     """The options that keep the kernel's log quiet first; older kernels know fewer of them."""
     last: OSError = OSError(22, "overlay")
-    for extra in (",index=off,metacopy=off,xino=off", ",index=off,metacopy=off,xino=off,userxattr", ""):
+    quiet = ",index=off,metacopy=off,xino=off"
+    attempts = (quiet, "") if whole else (quiet + ",userxattr", ",userxattr", "")
+    for extra in attempts:
         try:
             kernel.mount("overlay", target, "overlay", flags, data + extra)
             return

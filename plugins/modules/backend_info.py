@@ -76,6 +76,20 @@ options:
         application's code than an import.
     type: bool
     default: false
+  probe_health:
+    description: Whether to ask the health endpoint of a backend that runs. A request may leave a line in its access log.
+    type: bool
+    default: true
+  probe_services:
+    description: Whether to connect to the databases, caches and brokers that the backend is configured for, without logging in.
+    type: bool
+    default: true
+  log_lines:
+    description: How many of the latest journal entries are read. Without it, a sensible number.
+    type: int
+  log_bytes:
+    description: How much is read from the end of each log file, in bytes. Without it, a sensible size.
+    type: int
   budget:
     description: Seconds that all but the import test may take together.
     type: float
@@ -232,6 +246,10 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "import_test_timeout": {"type": "float", "default": 20},
     "import_test_memory_mb": {"type": "int"},
     "foreground_test": {"type": "bool", "default": False},
+    "probe_health": {"type": "bool", "default": True},
+    "probe_services": {"type": "bool", "default": True},
+    "log_lines": {"type": "int"},
+    "log_bytes": {"type": "int"},
     "budget": {"type": "float", "default": 15},
     "window": {"type": "float", "default": 600},
     "max_backends": {"type": "int", "default": 10},
@@ -244,6 +262,8 @@ LIMITS = {
     "port": (1, 65535),
     "import_test_timeout": (1, 600),
     "import_test_memory_mb": (32, 1 << 20),
+    "log_lines": (10, 100000),
+    "log_bytes": (4096, 64 << 20),
     "budget": (2, 300),
     "window": (10, 86400 * 30),
     "max_backends": (1, 100),

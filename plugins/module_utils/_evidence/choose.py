@@ -78,16 +78,17 @@ def sick(params: Mapping[str, Any], ctx: Context, chosen: Chosen) -> None:
     """Fill ``chosen`` with every sick service that looks like Python, up to ``max_backends``."""
     runtime = str(params.get("runtime") or "auto")
     order = [runtime] if runtime != "auto" else automatic_order()
-    failures = []
+    failures: dict[str, str] = {}
     for item in order:
         try:
             chosen.examined += discovery.discover(item, ctx)
         except Unavailable as exc:
-            failures.append(str(exc))
+            failures[item] = str(exc)
     if len(failures) == len(order):
-        raise Unavailable("; ".join(failures))
-    if runtime != "auto":
-        chosen.notes += failures
+        raise Unavailable("; ".join(failures.values()))
+    # That the second choice is not there is no news.
+    if order[0] in failures:
+        chosen.notes.append(failures[order[0]])
     limit = int(params.get("max_backends") or DEFAULT_MAX_BACKENDS)
     wanted = [candidate for candidate in chosen.examined if candidate.sick and candidate.python]
     if len(wanted) > limit:

@@ -24,6 +24,8 @@ from .systemd_words import parse_count, parse_timestamp
 DAY_S = 86400.0
 # So many restarts within a day are a pattern, however long it runs in between.
 RESTARTS_PER_DAY = 3
+# Hosts with hundreds of units under load take seconds.
+SHOW_ALL_SECONDS = 10.0
 _PROPERTIES = (
     "Id", "LoadState", "ActiveState", "SubState", "Result", "NRestarts", "MainPID", "ControlGroup", "Type", "UnitFileState",
     "FragmentPath", "ExecStart", "WorkingDirectory", "ExecMainCode", "ExecMainStatus", "ExecMainExitTimestamp",
@@ -43,7 +45,7 @@ def discover(runtime: str, ctx: Context) -> list[Candidate]:
 
 def of_systemd(ctx: Context) -> list[Candidate]:
     """Services that systemd has loaded; one call for all, a closer look only at those that run Python."""
-    units = show(ctx, ["*.service"], _PROPERTIES)
+    units = show(ctx, ["*.service"], _PROPERTIES, SHOW_ALL_SECONDS)
     candidates: dict[str, Candidate] = {}
     python: dict[str, Properties] = {}
     for unit in units:

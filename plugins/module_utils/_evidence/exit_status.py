@@ -121,7 +121,7 @@ def explain(
     """The ``exit`` shape of the evidence.
 
     :param code: exit status, None when a signal ended the process.
-    :param systemd: whether statuses from 200 on are the set-up steps of systemd.
+    :param systemd: whether systemd is the supervisor, which has names for statuses and its own set-up steps from 200 on.
     """
     text, sentence = None, None
     if signal_ is not None:
@@ -131,8 +131,10 @@ def explain(
     elif code is not None:
         step = SETUP_STEPS.get(code) if systemd else None
         name = step[0] if step else _PROGRAM_NAMES.get(code, "n/a")
-        text = f"{code}/{name}"
+        text = f"{code}/{name}" if systemd else str(code)
         sentence = step[1] if step else _PROGRAM_MEANINGS.get(code) or _by_shell(code)
+        if code == 127 and not systemd:
+            sentence = "supervisord's child could not change directory or user or execute the command, or a shell did not find it"
     return {"code": code, "signal": signal_, "status_text": text, "core_dumped": core_dumped, "explained": sentence}
 
 

@@ -123,6 +123,12 @@ def unexpected_exit(program: Program, info: dict[str, Any], history: History) ->
     return str(info.get("exitstatus", 0)) not in expected
 
 
+def spawn_error(info: dict[str, Any]) -> Optional[str]:
+    """Why the process could not even be started; supervisord keeps "Exited too quickly" in the same place."""
+    text = info.get("spawnerr") or ""
+    return None if "too quickly" in text else text or None
+
+
 def _service_section(
     instance: Instance, program: Program, info: dict[str, Any], history: History, window_s: float
 ) -> Section:
@@ -165,7 +171,7 @@ def _service_section(
         "since": iso(since) if since else None,
         "uptime_s": round(max(0.0, now - info["start"]), 1) if statename == "RUNNING" and info.get("start") else None,
         "invocation_id": None,
-        "load_error": info.get("spawnerr") or None,
+        "load_error": spawn_error(info),
         "near_names": [],
         "messages": history.messages,
         "supervisor": {
@@ -197,7 +203,7 @@ def _exit(statename: Optional[str], info: dict[str, Any], history: History) -> d
 def _result(statename: Optional[str], info: dict[str, Any], history: History) -> Optional[str]:
     if statename is None:
         return None
-    if statename in ("FATAL", "BACKOFF") and info.get("spawnerr") and "too quickly" not in info["spawnerr"]:
+    if statename in ("FATAL", "BACKOFF") and spawn_error(info):
         return "spawn-error"
     if statename in ("RUNNING", "STOPPED", "STARTING"):
         return "success"

@@ -101,14 +101,14 @@ def ask(where: Address, seconds: float = RPC_SECONDS) -> Status:
 
 
 def parse(results: list[Any]) -> Status:
-    """The answers to the four calls; a call that failed leaves its part empty."""
-    state, pid, version, processes = (item[0] if isinstance(item, list) and item else None for item in results)
+    """The answers to the four calls; a call that failed leaves its part empty. supervisord does not wrap them in lists."""
+    state, pid, version, processes = results
     status = Status(
         pid=pid if isinstance(pid, int) else None,
         version=version if isinstance(version, str) else None,
         state=state.get("statename") if isinstance(state, dict) else None,
     )
-    for info in processes or []:
+    for info in processes if isinstance(processes, list) else []:
         status.processes[(str(info.get("group")), str(info.get("name")))] = dict(info)
     return status
 

@@ -82,13 +82,18 @@ class ExecStatus:
         return self.signal is not None or bool(self.code)
 
 
-def show(ctx: Context, units: Sequence[str], properties: Iterable[str]) -> list[Properties]:
+def show(
+    ctx: Context, units: Sequence[str], properties: Iterable[str], seconds: float = SHOW_SECONDS
+) -> list[Properties]:
     """The properties of the units (patterns allowed), in the manager's order; with no unit, the manager's own.
 
+    :param seconds: time limit. An answer that is cut by it is no answer, because what it lacks would count as fine.
     :raises Unavailable: systemd does not answer; the sentence says why.
     """
     argv = ["systemctl", "show", "--no-pager", "--all", "--property=" + ",".join(dict.fromkeys(properties))]
-    result = ctx.run([*argv, "--", *units] if units else argv, SHOW_SECONDS, 8 * MIB, {"TZ": "UTC"})
+    result = ctx.run([*argv, "--", *units] if units else argv, seconds, 16 * MIB, {"TZ": "UTC"})
+    if result.timed_out or result.truncated:
+        raise Unavailable(f"systemd did not tell all about {', '.join(units) or 'itself'} within {seconds:.0f} s")
     if result.exit_status != 0 and not result.stdout.strip():
         raise Unavailable(_why_not(result))
     return parse_show(result.stdout)

@@ -79,7 +79,10 @@ def collect(backend: Backend, ctx: Context) -> Section:
 
 
 def listening_places(backend: Backend) -> list[Place]:
-    """The sockets on which the backend's own processes listen."""
+    """The sockets on which the backend's own processes listen.
+
+    Where their descriptors are hidden from us, what its user has open on the configured port counts as its own.
+    """
     stats = proc.scan()
     owners = sockets.find_owners(sorted(proc.own_pids(backend, stats)), 1.0)
     base = f"/proc/{backend.main_pid}/net" if backend.main_pid in stats else "/proc/self/net"
@@ -89,7 +92,8 @@ def listening_places(backend: Backend) -> list[Place]:
     items += sockets.parse_unix(proc.slurp(f"{base}/unix", 8 * MIB) or "")
     found = []
     for item in items:
-        if item.state != sockets.LISTENING or item.inode not in owners.pids:
+        hidden = owners.denied and item.port is not None and item.port == backend.app.port and item.uid == backend.uid
+        if item.state != sockets.LISTENING or not (item.inode in owners.pids or hidden):
             continue
         if item.proto == "unix":
             found.append(Place("", uds=item.address))

@@ -326,6 +326,9 @@ def runs_same_code(process: Process, backend: Backend) -> bool:
     words = _significant(process.argv)
     mine = _significant(backend.argv)
     if mine and words == mine:
+        if process.cwd is None and process.uid == backend.uid:
+            # Where it runs is hidden from us; the same command by the same user is as near as one gets.
+            return True
         return here or not homes or any(part.startswith("/") for part in mine)
     target = f"{backend.app.module}:{backend.app.attribute}" if backend.app.attribute else backend.app.module
     if here and target and backend.app.server in _names(process.argv):

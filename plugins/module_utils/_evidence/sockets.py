@@ -203,6 +203,10 @@ def find_owners(pids: Iterable[int], seconds: float = 2.0) -> Owners:
         for name in names:
             try:
                 match = _INODE.match(os.readlink(f"{folder}/{name}"))
+            except PermissionError:
+                # Without CAP_SYS_PTRACE even root may list the descriptors and not see what they are.
+                owners.denied += 1
+                break
             except OSError:
                 continue
             if match:

@@ -1,0 +1,70 @@
+# Copyright (c) 2026 firstaid contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``classify``: from evidence to diagnosis, a pure function without input, output, clock or chance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from .catalogue import Catalogue
+from .diagnosis import assemble
+from .observe import Observed, observe
+from .ranking import Candidate, Ranking, rank
+from .state import State, determine
+
+
+class EvidenceError(ValueError):
+    """The argument is no evidence document; the message says what was found instead."""
+
+
+def classify(evidence: Mapping[str, Any], catalogue: Catalogue) -> dict[str, Any]:
+    """Name the root cause, with its evidence.
+
+    :param evidence: plain data of schema 1; every section may be missing or unavailable.
+    :returns: the diagnosis of schema 1.
+    :raises EvidenceError: when it isn't a mapping or has a schema that this version doesn't know.
+    """
+    if not isinstance(evidence, Mapping):
+        raise EvidenceError(f"evidence is a mapping, not {type(evidence).__name__}")
+    schema = evidence.get("schema", 1)
+    if schema != 1:
+        raise EvidenceError(f"evidence has schema {schema!r}; this version reads schema 1")
+    observed = observe(evidence)
+    state = determine(observed)
+    ranking = settle(rank(observed, catalogue), state, catalogue, observed)
+    return assemble(observed, ranking, final_state(state, ranking), catalogue)
+
+
+def settle(ranking: Ranking, state: State, catalogue: Catalogue, observed: Observed) -> Ranking:
+    """Let the state decide between sick and healthy: a finding needs a failing state, ``healthy`` a sound one."""
+    healthy = next((c for c in ranking.candidates if c.cause.id == "healthy"), None)
+    others = [c for c in ranking.candidates if c.cause.id != "healthy"]
+    if healthy is None:
+        return ranking
+    if state.certain and state.name != "healthy":
+        ranking.candidates = others
+        ranking.ruled_out.append((healthy.cause, "the backend is " + state.name.replace("_", "-") + "", None))
+        return ranking
+    if state.certain and state.name == "healthy":
+        strong = [healthy if healthy.likelihood > 0.9 else replace(healthy, likelihood=0.95)]
+        ranking.symptoms += [replace(c, explained_by="healthy") for c in others]
+        ranking.candidates = strong
+    return ranking
+
+
+def final_state(state: State, ranking: Ranking) -> State:
+    """Where facts were silent, the winning cause says whether the backend is well."""
+    if state.certain or not ranking.candidates:
+        return state
+    top: Candidate = ranking.candidates[0]
+    if top.cause.id == "healthy":
+        return State("healthy", False, state.starting, state.reasons)
+    if state.name == "healthy":
+        return State("degraded", False, False, state.reasons)
+    return state
+
+
+__all__ = ["EvidenceError", "Observed", "classify", "final_state", "settle"]

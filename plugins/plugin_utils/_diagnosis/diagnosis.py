@@ -1,0 +1,176 @@
+# Copyright (c) 2026 firstaid contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The diagnosis as it is written: plain data of schema 1, made from the ranking and the state."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from .catalogue import Catalogue, Cause
+from .exit_codes import explain_exit
+from .observe import Observed
+from .ranking import Candidate, Ranking
+from .remedy import remediation
+from .state import State
+from .subjects import extract, fill, standard
+
+SCHEMA = 1
+# Answers below this are not given as a cause; what was considered is still listed.
+FLOOR = 0.3
+LISTED = 6
+# How sure an answer can be at best, by what it rests on.
+CAP_ATTESTED = 0.98
+CAP_LOG = 0.94
+CAP_LOG_ONLY_OLD = 0.8
+CAP_PRIVILEGES = 0.9
+
+
+def digest(evidence: Mapping[str, Any]) -> str:
+    """SHA-256 over the evidence as canonical JSON: the same evidence gives the same digest on every machine."""
+    text = json.dumps(evidence, sort_keys=True, separators=(",", ":"), ensure_ascii=True, default=str)
+    return "sha256:" + hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def confidence(candidate: Candidate, rivals: list[Candidate], observed: Observed) -> float:
+    """How sure the answer is: its likelihood, lowered by a strong second and by what the evidence can't tell."""
+    second = max((rival.likelihood for rival in rivals), default=0.0)
+    share = candidate.likelihood / (candidate.likelihood + 0.9 * max(0.0, second - 0.15))
+    cap = CAP_ATTESTED if candidate.attested else CAP_LOG
+    if not candidate.attested and all(hit.weight <= 0.6 for hit in candidate.hits):
+        cap = CAP_LOG_ONLY_OLD
+    if observed.fact("target.missing_privileges") and not candidate.attested:
+        cap = min(cap, CAP_PRIVILEGES)
+    return round(min(candidate.likelihood * share, cap), 2)
+
+
+def assemble(observed: Observed, ranking: Ranking, state: State, catalogue: Catalogue) -> dict[str, Any]:
+    """The whole document."""
+    names = standard(observed.evidence)
+    candidates = ranking.candidates
+    top = candidates[0] if candidates else None
+    sure = confidence(top, candidates[1:], observed) if top else 0.0
+    unknown = catalogue.causes.get("unknown")
+    given = top is not None and sure >= FLOOR
+    cause = top.cause if top is not None and given else unknown
+    assert cause is not None, "the catalogue has no cause 'unknown'"
+    subject = _subject(top, observed, names) if top is not None and given else {}
+    margin = sure - confidence(candidates[1], [candidates[0]], observed) if len(candidates) > 1 else sure
+    words = {**names, **subject}
+    rest = candidates[1:] if given else candidates
+    return {
+        "schema": SCHEMA,
+        "service": names.get("service"),
+        "host": names.get("host"),
+        "state": state.name,
+        "state_evidence": [citation.as_dict() for citation in state.reasons],
+        "root_cause": {
+            "id": cause.id,
+            "title": cause.title,
+            "confidence": sure if given else round(max(0.05, 0.3 - sure), 2),
+            "attested": bool(top and given and top.attested),
+            "explanation": fill(cause.explanation, words),
+            "subject": subject,
+            "evidence": [citation.as_dict() for citation in top.citations()] if top and given else [],
+            "contradicting": _contradicting(top) if top and given else [],
+        },
+        "candidates": [_listed(candidate, observed, names, candidates) for candidate in candidates[:LISTED]],
+        "contributing": [_contributing(candidate, observed, names) for candidate in rest if _contributes(candidate)],
+        "symptoms": [_symptom(candidate) for candidate in ranking.symptoms[:LISTED]],
+        "ruled_out": [
+            {
+                "id": other.id,
+                "title": other.title,
+                "reason": reason,
+                "evidence": citation.as_dict() if citation else None,
+            }
+            for other, reason, citation in ranking.ruled_out
+        ],
+        "exit": explain_exit(_code(observed), observed.fact("service.exit.signal")) or None,
+        "next_check": fill(_next_check(cause, top), words),
+        "remediation": remediation(
+            cause,
+            words,
+            catalogue,
+            observed,
+            confidence=sure,
+            margin=margin,
+            attested=bool(top and given and top.attested),
+        ),
+        "evidence_gaps": _gaps(observed),
+        "references": list(cause.references),
+        "evidence_digest": digest(observed.evidence),
+    }
+
+
+def _subject(candidate: Candidate, observed: Observed, names: Mapping[str, str]) -> dict[str, str]:
+    return extract(candidate.cause.subject, candidate.hits, observed.evidence)
+
+
+def _contradicting(candidate: Candidate) -> list[dict[str, Any]]:
+    return [citation.as_dict() for weighed in candidate.contradicting for citation in weighed.hit.citations[:2]]
+
+
+def _listed(
+    candidate: Candidate, observed: Observed, names: Mapping[str, str], candidates: list[Candidate]
+) -> dict[str, Any]:
+    rivals = [other for other in candidates if other is not candidate]
+    return {
+        "id": candidate.cause.id,
+        "title": candidate.cause.title,
+        "confidence": confidence(candidate, rivals, observed),
+        "attested": candidate.attested,
+        "subject": _subject(candidate, observed, names),
+        "evidence": [citation.as_dict() for citation in candidate.citations(3)],
+    }
+
+
+def _contributes(candidate: Candidate) -> bool:
+    """A further cause that stands on its own: likely by itself, and not only by words."""
+    return candidate.likelihood >= 0.6 and candidate.cause.family != "verdict"
+
+
+def _contributing(candidate: Candidate, observed: Observed, names: Mapping[str, str]) -> dict[str, Any]:
+    subject = _subject(candidate, observed, names)
+    return {
+        "id": candidate.cause.id,
+        "title": candidate.cause.title,
+        "explanation": fill(candidate.cause.explanation, {**names, **subject}),
+        "subject": subject,
+        "evidence": [citation.as_dict() for citation in candidate.citations(3)],
+    }
+
+
+def _symptom(candidate: Candidate) -> dict[str, Any]:
+    return {
+        "id": candidate.cause.id,
+        "title": candidate.cause.title,
+        "explained_by": candidate.explained_by,
+        "evidence": [citation.as_dict() for citation in candidate.citations(2)],
+    }
+
+
+def _next_check(cause: Cause, top: Candidate | None) -> str:
+    """When the answer is unknown, what would decide about the likeliest candidate."""
+    if cause.id == "unknown" and top is not None:
+        return top.cause.next_check
+    return cause.next_check
+
+
+def _code(observed: Observed) -> int | None:
+    code = observed.fact("service.exit.code")
+    return code if isinstance(code, int) and not isinstance(code, bool) else None
+
+
+def _gaps(observed: Observed) -> list[str]:
+    """Sections that could not be gathered and why, and privileges that were missing."""
+    gaps = [
+        f"{name}: {section['unavailable']}"
+        for name, section in observed.evidence.items()
+        if isinstance(section, Mapping) and isinstance(section.get("unavailable"), str)
+    ]
+    privileges = observed.fact("target.missing_privileges")
+    return gaps + [str(item) for item in privileges if isinstance(item, str)] if isinstance(privileges, list) else gaps

@@ -1,0 +1,275 @@
+# Copyright (c) 2026 firstaid contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From evidence to observations: which exceptions and lines there are, and how much their place says.
+
+The weight of a place follows one question: how likely is it that the backend stopped because of what stands here?
+The exception that ended the latest attempt has 1. What the application survived, what came in an attempt that later
+ones did not repeat, and what was only a warning have less.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from .attempts import attempts_from_evidence
+from .log_model import Attempt, Traceback
+from .log_model import Line as LogLine
+from .observed import Citation, Hit, Seen, SeenLine, fact, resolve
+from .patterns import Pattern, bounded
+from .tracebacks import from_import_test, tracebacks
+
+# Lines per attempt that patterns look at: the head says what started, the tail says what ended it.
+HEAD_LINES = 200
+TAIL_LINES = 500
+ATTEMPTS_PER_SOURCE = 4
+_NEAR_END = 30
+
+_SERVED = re.compile(
+    r"Application startup complete|Uvicorn running on|\bRunning on (?:http|all addresses|unix)|celery@\S{1,100} ready|"
+    r"Starting development server at|Listening on TCP address|Serving on http|======== Running on|Goin' Fast|"
+    r"Starting worker \[|WSGI app \d+ \(mountpoint|spawned uWSGI worker|HTTP/[\d.]+\"? [23]\d\d\b|"
+    r"Connected to (?:redis|amqp|sqs|memory)|Quart .{0,40}running|Scheduler started|-> [23]\d\d\b",
+    re.IGNORECASE,
+)
+_SHUTDOWN = re.compile(
+    r"^Shutting down$|Waiting for application shutdown|Handling signal: (?:term|int|quit)|Worker exiting|"
+    r"Shutting down: Master|warm shutdown|Finished server process|Received SIG(?:TERM|INT)",
+    re.IGNORECASE,
+)
+_SUPERVISORS = re.compile(r"^(?:systemd|supervisord|init|dockerd|containerd|podman|kubelet|\(.*\))$")
+_SUPERVISOR_TEXT = re.compile(
+    r"^(?:\d{4}-\d\d-\d\d [\d:,]+ )?(?:INFO |WARN |CRIT |ERRO )?(?:spawned: '|exited: |gave up: |supervisor: |success: |"
+    r"spawnerr: |supervisord started)|^\S+\.service: |^/\S+\.service(?:\.d/\S+)?:\d+: "
+)
+_LEVELS = {"CRITICAL": 1.0, "FATAL": 1.0, "ERROR": 0.95, "WARNING": 0.6, "INFO": 0.4, "DEBUG": 0.2}
+# Lookups that libraries try and translate: what is raised during their handling is what failed.
+_LOOKUPS = {"KeyError", "AttributeError", "IndexError", "StopIteration", "LookupError", "StopAsyncIteration", "Empty"}
+
+
+@dataclass
+class Observed:
+    """Everything that conditions and signals look at. ``served`` and ``ended`` are of the latest attempt."""
+
+    evidence: Mapping[str, Any]
+    attempts: list[Attempt] = field(default_factory=list)
+    seen: list[Seen] = field(default_factory=list)
+    lines: list[SeenLine] = field(default_factory=list)
+    served: bool = False
+    ended: bool = False
+    failed_starts: int = 0
+    _searched: dict[tuple[str, str], list[Hit]] = field(default_factory=dict)
+    memo: dict[str, Any] = field(default_factory=dict)
+
+    def fact(self, path: str) -> Any:
+        """The first value at an evidence path, or None."""
+        return fact(self.evidence, path)
+
+    def search(self, pattern: Pattern, by: str = "") -> list[Hit]:
+        """All lines that a pattern finds, the weightiest first; ``by`` restricts whose lines (app, supervisor, …)."""
+        key = (pattern.text, by)
+        if key not in self._searched:
+            hits = []
+            for line in self.lines:
+                if by and line.by != by:
+                    continue
+                match = pattern.search(line.text, line.lowered)
+                if match is not None:
+                    kind = "health" if line.by == "health" else "log"
+                    hits.append(Hit((line.citation,), kind, line.weight, named(match)))
+            hits.sort(key=lambda hit: -hit.weight)
+            self._searched[key] = hits
+        return self._searched[key]
+
+
+def named(match: re.Match[str]) -> dict[str, str]:
+    """The named groups that took part in a match."""
+    return {name: value for name, value in match.groupdict().items() if value}
+
+
+def observe(evidence: Mapping[str, Any]) -> Observed:
+    """Read logs, import test and health answers of the evidence into observations, the weightiest exceptions first."""
+    observed = Observed(evidence, attempts_from_evidence(evidence))
+    paths = {str(source.get("id")): source for source in _sources(evidence)}
+    by_source: dict[str, list[Attempt]] = {}
+    for attempt in observed.attempts:
+        by_source.setdefault(attempt.source, []).append(attempt)
+    for source, attempts in by_source.items():
+        path = str(paths.get(source, {}).get("path") or source)
+        _observe_source(observed, attempts, path, _stale(evidence, paths.get(source, {})))
+    for name in ("import_test", "foreground_test"):
+        _observe_test(observed, name)
+    _observe_sentences(observed)
+    observed.seen.sort(key=lambda seen: -seen.weight)
+    return observed
+
+
+def _sources(evidence: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    found = fact(evidence, "logs.sources")
+    return [source for source in found if isinstance(source, Mapping)] if isinstance(found, list) else []
+
+
+def _stale(evidence: Mapping[str, Any], source: Mapping[str, Any]) -> bool:
+    """Whether a log file was last written long before the current start, so that it tells of another time."""
+    modified, since = source.get("modified"), fact(evidence, "service.since")
+    if not (isinstance(modified, str) and isinstance(since, str)):
+        return False
+    return modified[:10] < since[:10]
+
+
+def _observe_source(observed: Observed, attempts: list[Attempt], path: str, stale: bool) -> None:
+    newest = attempts[-1]
+    pending = len(attempts) > 1 and not (newest.ended or newest.served) and not tracebacks(newest)
+    observed.served = observed.served or (newest.served and not stale)
+    observed.ended = observed.ended or newest.ended
+    observed.failed_starts = max(observed.failed_starts, sum(1 for attempt in attempts if attempt.ended))
+    for back, attempt in enumerate(reversed(attempts[-ATTEMPTS_PER_SOURCE:])):
+        age = max(0, back - 1) if pending else back
+        fade = (1.0, 0.75, 0.6, 0.5)[min(age, 3)]
+        if age and newest.served and not newest.ended:
+            fade = 0.15  # the latest start succeeded: what stopped earlier ones is over
+        if stale:
+            fade *= 0.3
+        _observe_attempt(observed, attempt, path, age, fade)
+
+
+def _observe_attempt(observed: Observed, attempt: Attempt, path: str, age: int, fade: float) -> None:
+    lines = attempt.lines
+    last_served = max((i for i, line in enumerate(lines) if _SERVED.search(line.text[:400])), default=-1)
+    first_served = next((i for i, line in enumerate(lines) if _SERVED.search(line.text[:400])), len(lines))
+    shutdown = next(
+        (i for i, line in enumerate(lines) if i > first_served and _SHUTDOWN.search(line.text[:400])), len(lines)
+    )
+    found = tracebacks(attempt)
+    index_of: dict[int, int] = {}
+    for index, line in enumerate(lines):
+        index_of.setdefault(line.number, index)
+    covered: dict[int, float] = {}
+    final = max((tb.last_line for tb in found if not tb.ignored), default=-1)
+    for tb in found:
+        index = index_of.get(tb.first_line, 0)
+        end = index_of.get(tb.last_line, index)
+        phase = _phase(index, first_served, shutdown)
+        handled = end < last_served and not tb.fatal
+        weight = fade * _traceback_weight(tb, attempt, handled, tb.last_line == final, phase)
+        _add_chain(observed, tb, path, "log", phase, handled, age, weight)
+        for covered_index in range(index, end + 1):
+            covered[covered_index] = weight
+    for index in _window(len(lines)):
+        line = lines[index]
+        if not line.text.strip():
+            continue
+        place = _line_weight(line, index, len(lines), last_served, attempt)
+        weight = covered.get(index, fade * place)
+        text = bounded(line.text)
+        citation = Citation(path, line.number, line.quote)
+        phase = _phase(index, first_served, shutdown)
+        observed.lines.append(SeenLine(text, text.lower(), citation, age, weight, phase, _speaker(line), line.level))
+
+
+def _window(count: int) -> Sequence[int]:
+    if count <= HEAD_LINES + TAIL_LINES:
+        return range(count)
+    return [*range(HEAD_LINES), *range(count - TAIL_LINES, count)]
+
+
+def _phase(index: int, first_served: int, shutdown: int) -> str:
+    if index >= shutdown:
+        return "shutdown"
+    return "serving" if index > first_served else "start"
+
+
+def _speaker(line: LogLine) -> str:
+    unit = line.mark.unit or ""
+    if unit == "kernel":
+        return "kernel"
+    if _SUPERVISORS.match(unit) or _SUPERVISOR_TEXT.match(line.text):
+        return "supervisor"
+    return "app"
+
+
+def _traceback_weight(tb: Traceback, attempt: Attempt, handled: bool, final: bool, phase: str) -> float:
+    if tb.ignored:
+        return 0.1
+    if tb.fatal:
+        return 1.0
+    level = _LEVELS.get(tb.level or "", 0.9) if tb.logged else 1.0
+    if handled:
+        return 0.3 * level if attempt.ended else 0.2 * level
+    if phase == "serving" and not attempt.ended:
+        return 0.5 * level
+    return (1.0 if final else 0.75) * max(level, 0.5)
+
+
+def _line_weight(line: LogLine, index: int, count: int, last_served: int, attempt: Attempt) -> float:
+    if _speaker(line) != "app":
+        return 1.0
+    weight = _LEVELS.get(line.level or "", 0.85)
+    if index < last_served:
+        return weight * 0.25
+    return weight if index >= count - _NEAR_END else weight * 0.75
+
+
+def _add_chain(
+    observed: Observed, tb: Traceback, path: str, source: str, phase: str, handled: bool, age: int, weight: float
+) -> None:
+    chain = list(tb.walk())
+    packages = tuple(dict.fromkeys(f.package for raised in chain for f in raised.frames if f.package))
+    for index, raised in enumerate(chain):
+        position = "only" if len(chain) == 1 else "root" if not index else "last" if raised is chain[-1] else "middle"
+        share = 1.0 if position in ("only", "root") else 0.92
+        innermost = raised.innermost
+        if raised.relation == "context" and raised.type in _LOOKUPS and innermost and innermost.origin != "app":
+            share = 0.4
+        quote = f"{raised.qualified}: {raised.first_line}" if raised.first_line else raised.qualified
+        attested = source != "log"
+        citation = (
+            Citation(f"{source}.exception", None, quote[:300], True)
+            if attested
+            else Citation(path, raised.line or tb.last_line, quote[:300])
+        )
+        observed.seen.append(
+            Seen(raised, tb, position, source, citation, phase, handled, age, weight * share, packages)
+        )
+
+
+def _observe_test(observed: Observed, name: str) -> None:
+    """The import test saw the exception itself; what its sandbox withheld is not held against the backend."""
+    section = observed.evidence.get(name)
+    if not isinstance(section, Mapping) or not section.get("ran") or section.get("outcome") == "withheld":
+        return
+    found = from_import_test(section, source=name)
+    if found is None:
+        return
+    withheld = section.get("withheld") or []
+    excused = bool(withheld) and any(raised.errno in _WITHHELD_ERRNOS for raised in found.walk())
+    if not excused:
+        _add_chain(observed, found, f"{name}.exception", name, "start", False, 0, 1.0)
+
+
+# EPERM, EACCES, EROFS, ENETUNREACH, ECONNREFUSED, EADDRNOTAVAIL and resolver errors: what a sandbox answers.
+_WITHHELD_ERRNOS = {1, 13, 30, 99, 101, 111, -2, -3, -5}
+
+
+def _observe_sentences(observed: Observed) -> None:
+    """The supervisor's own sentences and what health endpoints answered are lines, too."""
+    sources = (
+        ("service.messages[*]", "supervisor", True),
+        ("service.load_error", "supervisor", True),
+        ("service.exit.status_text", "supervisor", True),
+        ("app.health.body", "health", False),
+        ("app.health.tried[*].body", "health", False),
+        ("kernel.oom_kills[*].text", "kernel", True),
+        ("kernel.crashes[*].text", "kernel", True),
+        ("kernel.other[*].text", "kernel", True),
+    )
+    for path, by, attested in sources:
+        for concrete, value in resolve(observed.evidence, path):
+            if isinstance(value, str) and value.strip():
+                for piece in value.splitlines()[:40]:
+                    text = bounded(piece)
+                    citation = Citation(concrete, None, text[:300], attested)
+                    observed.lines.append(SeenLine(text, text.lower(), citation, by=by))

@@ -1,0 +1,438 @@
+# Copyright (c) 2026 firstaid contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Signals about imports: whose module is missing, where it lies instead, and what kind of import error it is.
+
+The top-level name is compared with the project's own packages, then with the standard library of the Python that
+runs, then with known distributions; what lies on disk decides before any name does.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from .module_names import LOCAL_NAMES, STDLIB_NATIVE, THIRD_PARTY, distribution, stdlib_gap
+from .observe import Observed
+from .observed import Citation, Hit, Seen, cite_fact, fact, resolve
+from .signals import signal
+
+_NO_MODULE = re.compile(r"No module named '?(?P<module>[A-Za-z_][\w.]{0,200})'?(?P<rest>; '[\w.]+' is not a package)?")
+_COMPILED = re.compile(r"(?:^|\.)_[a-z]\w*$|(?:^|\.)(?:speedups|etree|umath|multiarray|_C)$")
+# Servers and command line tools that import what the operator names on the command line.
+SERVERS = frozenset(
+    ("uvicorn", "gunicorn", "hypercorn", "daphne", "celery", "granian", "waitress", "uwsgi", "flask", "sanic", "quart", "rq", "arq",
+     "dramatiq", "kombu", "taskiq", "fastapi_cli", "litestar", "huey", "flower", "mangum", "robyn", "faststream")
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A module that an import did not find. ``kind`` is local, third_party, stdlib, native or unknown."""
+
+    name: str
+    kind: str
+    citation: Citation
+    weight: float
+    source: str
+    by_app: bool = False
+    by_package: str = ""
+    by_server: bool = False
+    sure: bool = True
+
+    @property
+    def top(self) -> str:
+        """The top-level package."""
+        return self.name.partition(".")[0]
+
+    def hit(self, *more: Citation, weight: float | None = None, **captures: str) -> Hit:
+        """A hit that names the module."""
+        names = {"module": self.name, "package": self.top, "distribution": distribution(self.name), **captures}
+        kind = self.source if self.source != "log" else "exception"
+        return Hit((self.citation, *more), kind, self.weight if weight is None else weight, names)
+
+
+def missing_modules(observed: Observed) -> list[Missing]:
+    """Modules that were not found, the weightiest first, one entry each."""
+    key = "missing_modules"
+    if key not in observed.memo:
+        found: dict[str, Missing] = {}
+        for missing in [*_from_import_test(observed), *_from_exceptions(observed), *_from_lines(observed)]:
+            known = found.get(missing.name)
+            if known is None or missing.weight > known.weight:
+                found[missing.name] = missing
+        observed.memo[key] = sorted(found.values(), key=lambda missing: -missing.weight)
+    result: list[Missing] = observed.memo[key]
+    return result
+
+
+def _from_import_test(observed: Observed) -> list[Missing]:
+    section = observed.fact("import_test.missing_module")
+    if not isinstance(section, Mapping) or not isinstance(section.get("name"), str):
+        return []
+    name = section["name"]
+    seen = next((s for s in observed.seen if s.source == "import_test" and s.raised.name == name), None)
+    kind = str(section.get("kind") or "unknown")
+    sure = kind != "unknown"
+    if not sure:
+        kind, sure = kind_of(name, observed, seen)
+    citation = cite_fact("import_test.missing_module", f"No module named '{name}'")
+    base = Missing(name, kind, citation, 1.0, "import_test", sure=sure)
+    return [_imported_by(base, seen, observed) if seen else base]
+
+
+def _from_exceptions(observed: Observed) -> list[Missing]:
+    found = []
+    for seen in observed.seen:
+        match = _NO_MODULE.search(seen.raised.message[:600])
+        if match is None or seen.raised.type not in (
+            "ModuleNotFoundError",
+            "ImportError",
+            "ImproperlyConfigured",
+            "RuntimeError",
+        ):
+            continue
+        if match.group("rest"):
+            continue  # 'x' is not a package: a file shadows it, which is no missing module
+        kind, sure = kind_of(match.group("module"), observed, seen)
+        base = Missing(match.group("module"), kind, seen.citation, seen.weight, seen.source, sure=sure)
+        found.append(_imported_by(base, seen, observed))
+    return found
+
+
+def _from_lines(observed: Observed) -> list[Missing]:
+    found = []
+    for line in observed.lines:
+        if "no module named" not in line.lowered:
+            continue
+        match = _NO_MODULE.search(line.text)
+        if match and not match.group("rest") and line.by == "app":
+            kind, sure = kind_of(match.group("module"), observed, None)
+            # A sentence that merely quotes the error is often one the application survived.
+            optional = re.search(
+                r"optional|not available|fallback|skipp|disabled|warning|could not import", line.lowered
+            )
+            weight = line.weight * (0.35 if optional and observed.seen else 0.8)
+            found.append(Missing(match.group("module"), kind, line.citation, weight, "log", by_app=True, sure=sure))
+    return found
+
+
+def _imported_by(missing: Missing, seen: Seen, observed: Observed) -> Missing:
+    """Add who imports: the application, a package, or a server that was told to."""
+    frame = seen.failing
+    app = seen.raised.last_app_frame is not None
+    package = frame.package if frame and frame.package else ""
+    server = not app and bool(set(seen.packages) & SERVERS) and (not package or package in SERVERS)
+    target = observed.fact("app.target.module")
+    named = isinstance(target, str) and (target == missing.name or target.startswith(missing.name + "."))
+    if named and not app:
+        server = True
+    return replace(missing, by_app=app, by_package=package or "", by_server=server)
+
+
+def kind_of(name: str, observed: Observed, seen: Seen | None) -> tuple[str, bool]:
+    """Whose module a name is, and whether that is sure or guessed."""
+    top = name.partition(".")[0]
+    if top in STDLIB_NATIVE:
+        return "native", True
+    if top in _local_packages(observed):
+        return "local", True
+    if stdlib_gap(name):
+        return "stdlib", True
+    if top in _declared(observed):
+        return "third_party", True
+    if top.lower() in THIRD_PARTY:
+        return "third_party", top not in LOCAL_NAMES
+    if seen is not None and _in_own_path(top, seen):
+        return "local", True
+    if top.lower() in LOCAL_NAMES:
+        return "local", False
+    if seen is not None and seen.origin == "site-packages":
+        return "third_party", False
+    return "unknown", False
+
+
+def _local_packages(observed: Observed) -> set[str]:
+    found = observed.fact("app.local_packages")
+    return {str(name) for name in found} if isinstance(found, list) else set()
+
+
+def _declared(observed: Observed) -> set[str]:
+    """Names of declared distributions, as import names would be spelled."""
+    key = "declared"
+    if key not in observed.memo:
+        names = set()
+        for path in ("packages.declared[*].name", "packages.missing[*].name", "packages.installed[*].name"):
+            names |= {str(value).lower().replace("-", "_") for _, value in resolve(observed.evidence, path)}
+        observed.memo[key] = names
+    result: set[str] = observed.memo[key]
+    return result
+
+
+def _in_own_path(top: str, seen: Seen) -> bool:
+    """Whether the application's own files lie in a directory of that name, or one whose parent has it."""
+    for raised in seen.traceback.walk():
+        for frame in raised.frames:
+            if frame.origin == "app" and f"/{top}/" in frame.file:
+                return True
+    return False
+
+
+def _links(observed: Observed) -> list[tuple[str, Mapping[str, Any], str]]:
+    """Links that are broken, or texts in a link's place: (evidence path, link, last name of its path)."""
+    found = []
+    for path, link in resolve(observed.evidence, "symlinks.links[*]"):
+        if isinstance(link, Mapping) and (link.get("exists") is False or link.get("loop") or link.get("self")):
+            found.append((path, link, str(link.get("path", "")).rstrip("/").rpartition("/")[2]))
+    for path, link in resolve(observed.evidence, "symlinks.text_instead_of_link[*]"):
+        if isinstance(link, Mapping):
+            found.append((path, link, str(link.get("path", "")).rstrip("/").rpartition("/")[2]))
+    return found
+
+
+def _whys(observed: Observed, name: str) -> list[tuple[str, Mapping[str, Any]]]:
+    if observed.fact("import_test.missing_module.name") != name:
+        return []
+    paths = resolve(observed.evidence, "import_test.missing_module.found_at[*]")
+    return [(path, item) for path, item in paths if isinstance(item, Mapping)]
+
+
+@signal("module_behind_link")
+def module_behind_link(observed: Observed) -> list[Hit]:
+    """A module is missing, and a broken link carries one of its names."""
+    hits = []
+    for missing in missing_modules(observed):
+        parts = missing.name.split(".")
+        for path, link, last in _links(observed):
+            if last in parts or last.removesuffix(".py") in parts:
+                target = str(link.get("target") or link.get("content") or "")
+                cite = cite_fact(path, link)
+                hits.append(missing.hit(cite, link=str(link.get("path", "")), target=target))
+        for path, item in _whys(observed, missing.name):
+            if item.get("why") in ("dangling_link", "wrong_type"):
+                hits.append(missing.hit(cite_fact(path, item), link=str(item.get("path", ""))))
+    return hits
+
+
+@signal("broken_link")
+def broken_link(observed: Observed) -> list[Hit]:
+    """A dangling, looping or self-referential link, or a text file in a link's place, in the code's directories."""
+    hits = []
+    for path, link, _last in _links(observed):
+        captures = {"link": str(link.get("path", "")), "target": str(link.get("target") or link.get("content") or "")}
+        hits.append(Hit((cite_fact(path, link),), "fact", 1.0, captures))
+    return hits
+
+
+@signal("module_elsewhere")
+def module_elsewhere(observed: Observed) -> list[Hit]:
+    """A module of the project is missing from the path, and lies elsewhere on disk."""
+    hits = []
+    for missing in missing_modules(observed):
+        for path, item in _whys(observed, missing.name):
+            place = str(item.get("path", ""))
+            if item.get("why") == "elsewhere_on_disk" and not _in_packages(place):
+                directory = place.rpartition("/")[0]
+                hits.append(missing.hit(cite_fact(path, item), found=place, directory=directory))
+    return hits
+
+
+def _in_packages(path: str) -> bool:
+    return "/site-packages" in path or "/dist-packages" in path
+
+
+@signal("module_other_python")
+def module_other_python(observed: Observed) -> list[Hit]:
+    """A missing module is installed for another interpreter of this host, or compiled for another version."""
+    hits = []
+    for missing in missing_modules(observed):
+        for path, item in _whys(observed, missing.name):
+            why, place = item.get("why"), str(item.get("path", ""))
+            if why in ("other_python", "compiled_for_other_python") or (
+                why == "elsewhere_on_disk" and _in_packages(place)
+            ):
+                hits.append(missing.hit(cite_fact(path, item), found=place))
+    return hits
+
+
+@signal("module_unreadable")
+def module_unreadable(observed: Observed) -> list[Hit]:
+    """A missing module is there, but the backend's user may not read it."""
+    hits = []
+    for missing in missing_modules(observed):
+        for path, item in _whys(observed, missing.name):
+            if item.get("why") == "not_readable":
+                hits.append(missing.hit(cite_fact(path, item), path=str(item.get("path", ""))))
+    return hits
+
+
+def _is_compiled(missing: Missing) -> bool:
+    """``pkg._x`` below a third-party package: the package is there, its compiled part is not."""
+    return "." in missing.name and missing.kind != "local" and bool(_COMPILED.search(missing.name))
+
+
+@signal("module_local")
+def module_local(observed: Observed) -> list[Hit]:
+    """A module of the project's own is missing (the server's import target aside)."""
+    return [m.hit() for m in missing_modules(observed) if m.kind == "local" and m.sure and not m.by_server]
+
+
+@signal("module_local_guess")
+def module_local_guess(observed: Observed) -> list[Hit]:
+    """A missing module whose name is one that projects give their own packages."""
+    return [m.hit() for m in missing_modules(observed) if m.kind == "local" and not m.sure and not m.by_server]
+
+
+@signal("module_third_party")
+def module_third_party(observed: Observed) -> list[Hit]:
+    """A module that a known or declared distribution provides is missing as a whole."""
+    found = missing_modules(observed)
+    return [m.hit() for m in found if m.kind == "third_party" and m.sure and "." not in m.name and not m.by_server]
+
+
+@signal("module_third_party_guess")
+def module_third_party_guess(observed: Observed) -> list[Hit]:
+    """A missing module that is neither the project's nor of the standard library as far as names tell."""
+    hits = []
+    for missing in missing_modules(observed):
+        if missing.by_server or "." in missing.name:
+            continue
+        if (missing.kind == "third_party" and not missing.sure) or missing.kind == "unknown":
+            hits.append(missing.hit())
+    return hits
+
+
+@signal("module_unknown_dotted")
+def module_unknown_dotted(observed: Observed) -> list[Hit]:
+    """A submodule of a package that nothing knows: most likely the project's own, never copied."""
+    found = missing_modules(observed)
+    return [m.hit() for m in found if m.kind == "unknown" and "." in m.name and not m.by_server and not m.by_package]
+
+
+@signal("module_declared")
+def module_declared(observed: Observed) -> list[Hit]:
+    """A missing module's distribution stands in the project's requirements and isn't installed."""
+    hits = []
+    for missing in missing_modules(observed):
+        declared = observed.fact("import_test.missing_module.declared_in[0]")
+        if isinstance(declared, Mapping) and observed.fact("import_test.missing_module.name") == missing.name:
+            hits.append(missing.hit(cite_fact("import_test.missing_module.declared_in[0]", declared)))
+            continue
+        wanted = {distribution(missing.name).lower().replace("-", "_"), missing.top.lower()}
+        for path, name in resolve(observed.evidence, "packages.missing[*].name"):
+            if str(name).lower().replace("-", "_") in wanted and missing.kind != "local":
+                hits.append(missing.hit(cite_fact(path, name)))
+    return hits
+
+
+@signal("module_of_package")
+def module_of_package(observed: Observed) -> list[Hit]:
+    """A submodule of an installed third-party package is missing: a version that doesn't have it (any more)."""
+    hits = []
+    for missing in missing_modules(observed):
+        dotted = "." in missing.name and (missing.kind == "third_party" or bool(missing.by_package))
+        if dotted and missing.kind != "local" and not _is_compiled(missing) and not missing.by_server:
+            hits.append(missing.hit())
+    return hits
+
+
+@signal("module_compiled")
+def module_compiled(observed: Observed) -> list[Hit]:
+    """The compiled part of an installed package is missing: built for another Python, or half installed."""
+    return [m.hit() for m in missing_modules(observed) if _is_compiled(m)]
+
+
+@signal("module_stdlib")
+def module_stdlib(observed: Observed) -> list[Hit]:
+    """A standard-library module that the running version doesn't have yet, or no longer has."""
+    found = [m for m in missing_modules(observed) if m.kind == "stdlib"]
+    return [m.hit(since=stdlib_gap(m.name) or "not part of this Python") for m in found]
+
+
+@signal("module_stdlib_native")
+def module_stdlib_native(observed: Observed) -> list[Hit]:
+    """A part of the standard library that needs a shared library which this Python was built without."""
+    return [m.hit() for m in missing_modules(observed) if m.kind == "native"]
+
+
+@signal("module_is_target")
+def module_is_target(observed: Observed) -> list[Hit]:
+    """The module that the server was told to import is missing."""
+    return [m.hit() for m in missing_modules(observed) if m.by_server]
+
+
+@signal("target_exists")
+def target_exists(observed: Observed) -> list[Hit]:
+    """The file of the server's import target lies where the server's directory or the code is."""
+    if observed.fact("app.target_file.exists") is True:
+        return [Hit((cite_fact("app.target_file.path", observed.fact("app.target_file.path") or "exists"),))]
+    target = observed.fact("app.target.module")
+    top = target.partition(".")[0] if isinstance(target, str) else ""
+    if not top:
+        top = next((m.top for m in missing_modules(observed) if m.by_server), "")
+    if top and top in _local_packages(observed):
+        return [Hit((cite_fact("app.local_packages", observed.fact("app.local_packages")),), captures={"package": top})]
+    return []
+
+
+@signal("target_absent")
+def target_absent(observed: Observed) -> list[Hit]:
+    """The file of the server's import target doesn't exist, nor does a package of that name."""
+    if observed.fact("app.target_file.exists") is False and not target_exists(observed):
+        return [Hit((cite_fact("app.target_file", observed.fact("app.target_file")),))]
+    return []
+
+
+@signal("target_attribute_absent")
+def target_attribute_absent(observed: Observed) -> list[Hit]:
+    """The module of the import target was imported and doesn't have the attribute."""
+    section = observed.fact("import_test.attribute")
+    if isinstance(section, Mapping) and section.get("exists") is False:
+        similar = ", ".join(str(name) for name in section.get("similar") or [])
+        captures = {"attribute": str(section.get("wanted") or ""), "similar": similar}
+        return [Hit((cite_fact("import_test.attribute", section),), "fact", 1.0, captures)]
+    wanted, names = observed.fact("app.target.attribute"), observed.fact("app.target_names")
+    told = (
+        isinstance(wanted, str) and isinstance(names, list) and names and not observed.fact("app.target_names_dynamic")
+    )
+    if told and wanted.partition("(")[0].partition(".")[0] not in names:
+        return [Hit((cite_fact("app.target_names", names),), "fact", 1.0, {"attribute": wanted})]
+    return []
+
+
+@signal("import_test_ok")
+def import_test_ok(observed: Observed) -> list[Hit]:
+    """The backend's import target can be imported, as its user and with its environment."""
+    if observed.fact("import_test.outcome") == "ok":
+        return [Hit((cite_fact("import_test.outcome", "ok"),))]
+    return []
+
+
+@signal("python_too_old")
+def python_too_old(observed: Observed) -> list[Hit]:
+    """The project asks for a Python version that the running one doesn't satisfy."""
+    running, wanted = (
+        fact(observed.evidence, "interpreter.version"),
+        fact(observed.evidence, "interpreter.requires_python"),
+    )
+    if not isinstance(running, str) or not isinstance(wanted, str):
+        return []
+    version = _numbers(running)
+    for operator, bound in re.findall(r"(>=|<=|<|>|==|~=)\s*([\d.]{1,12})", wanted):
+        limit = _numbers(bound)
+        short = version[: len(limit)]
+        # == and ~= of a requirement fix the leading numbers.
+        fits = {
+            ">=": version >= limit, ">": version > limit, "<": version < limit, "<=": short <= limit,
+            "==": short == limit, "~=": version >= limit and version[:1] == limit[:1],
+        }[operator]  # fmt: skip
+        if not fits:
+            citations = (cite_fact("interpreter.version", running), cite_fact("interpreter.requires_python", wanted))
+            return [Hit(citations, "fact", 1.0, {"version": running, "wanted": wanted})]
+    return []
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", version)[:3])

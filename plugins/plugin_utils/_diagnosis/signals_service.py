@@ -1,0 +1,188 @@
+# Copyright (c) 2026 firstaid contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Signals about the service as a whole: does it run, answer, loop, hang, end without a word."""
+
+from __future__ import annotations
+
+import re
+
+from .observe import Observed
+from .observed import Citation, Hit, cite_fact, resolve
+from .signals import signal
+from .state import STABLE_S, by_health, determine, exited_badly, running, starting
+
+# Words in which programs report that something is wrong; their absence makes an exit silent.
+_COMPLAINT = re.compile(
+    r"error|exception|traceback|fail|fatal|critical|cannot|can't|could not|couldn't|unable|denied|refused|missing|invalid|"
+    r"not found|no such|abort|killed|panic|timed? ?out|unknown|usage:|\[errno",
+    re.IGNORECASE,
+)
+_CLEAN_STOP = re.compile(
+    r"Shutting down$|Finished server process|Handling signal: (?:term|int|quit)|warm shutdown|Received SIGTERM|"
+    r"Application shutdown complete|Deactivated successfully|Goodbye to you",
+    re.IGNORECASE,
+)
+
+
+@signal("answering")
+def answering(observed: Observed) -> list[Hit]:
+    """A health endpoint, or any other, answers without a server error."""
+    state = by_health(observed)
+    if state is not None and state.name == "healthy" and running(observed) is not False:
+        return [Hit(state.reasons)]
+    return []
+
+
+@signal("health_failing")
+def health_failing(observed: Observed) -> list[Hit]:
+    """A health endpoint answers with a server error, or not at all."""
+    state = by_health(observed)
+    return [Hit(state.reasons)] if state is not None and state.name != "healthy" else []
+
+
+@signal("health_timeout")
+def health_timeout(observed: Observed) -> list[Hit]:
+    """The process lives, its port may be open, and requests get no answer."""
+    if running(observed) is False:
+        return []
+    hits = []
+    for path in ("app.health.error", "app.health.tried[*].error"):
+        for concrete, value in resolve(observed.evidence, path):
+            if isinstance(value, str) and re.search(r"tim(?:ed?|e-?)[ -]?out|deadline exceeded", value, re.IGNORECASE):
+                hits.append(Hit((cite_fact(concrete, value),)))
+    return hits if not starting(observed) else []
+
+
+@signal("health_refused")
+def health_refused(observed: Observed) -> list[Hit]:
+    """The process runs well past its grace period and nothing listens on its port."""
+    if not running(observed) or starting(observed):
+        return []
+    if observed.fact("ports.listening_on_wanted") is False and observed.fact("ports.wanted"):
+        return [Hit((cite_fact("ports.listening_on_wanted", False),))]
+    return []
+
+
+@signal("running")
+def is_running(observed: Observed) -> list[Hit]:
+    """The supervisor says that it runs."""
+    if running(observed):
+        return [Hit((cite_fact("service.active_state", observed.fact("service.active_state")),))]
+    return []
+
+
+@signal("running_stable")
+def running_stable(observed: Observed) -> list[Hit]:
+    """It runs and wasn't restarted lately."""
+    if not running(observed) or determine(observed).name in ("crash_loop", "failed"):
+        return []
+    uptime = observed.fact("service.uptime_s")
+    calm = not observed.fact("service.restarts_in_window") and not observed.fact("service.restarts")
+    if calm or (isinstance(uptime, (int, float)) and uptime >= STABLE_S):
+        citations = [cite_fact("service.active_state", observed.fact("service.active_state"))]
+        if isinstance(uptime, (int, float)):
+            citations.append(cite_fact("service.uptime_s", uptime))
+        return [Hit(tuple(citations))]
+    return []
+
+
+@signal("starting")
+def is_starting(observed: Observed) -> list[Hit]:
+    """It runs, is younger than a start may take, and nothing has failed."""
+    if running(observed) and starting(observed) and determine(observed).name != "crash_loop":
+        return [Hit((cite_fact("service.uptime_s", observed.fact("service.uptime_s")),))]
+    return []
+
+
+@signal("failing")
+def failing(observed: Observed) -> list[Hit]:
+    """The supervisor's facts say that it loops or failed."""
+    state = determine(observed)
+    return [Hit(state.reasons)] if state.certain and state.name in ("crash_loop", "failed") else []
+
+
+@signal("exited_badly")
+def is_exited_badly(observed: Observed) -> list[Hit]:
+    """The last run ended with an error code, a signal, or a failed result."""
+    bad = exited_badly(observed)
+    return [Hit((bad,))] if bad and not running(observed) else []
+
+
+@signal("log_served")
+def log_served(observed: Observed) -> list[Hit]:
+    """By its log the latest start succeeded, and nothing says that it ended."""
+    if not observed.served or observed.ended:
+        return []
+    line = next((line for line in reversed(observed.lines) if line.age == 0 and line.by == "app"), None)
+    return [Hit((line.citation,), "log")] if line else []
+
+
+@signal("log_ended")
+def log_ended(observed: Observed) -> list[Hit]:
+    """By its log the latest start ended."""
+    line = next((line for line in reversed(observed.lines) if line.age == 0), None)
+    return [Hit((line.citation,), "log")] if observed.ended and line else []
+
+
+@signal("stopped_cleanly")
+def stopped_cleanly(observed: Observed) -> list[Hit]:
+    """It served, and then was asked to stop and did."""
+    code = observed.fact("service.exit.code")
+    if exited_badly(observed) or not observed.served:
+        return []
+    for line in reversed(observed.lines):
+        if line.age == 0 and _CLEAN_STOP.search(line.text[:300]):
+            more = (cite_fact("service.exit.code", code),) if code is not None else ()
+            return [Hit((line.citation, *more), "log")]
+    return []
+
+
+@signal("repeated_start")
+def repeated_start(observed: Observed) -> list[Hit]:
+    """The log shows several starts that ended."""
+    if observed.failed_starts >= 2 and observed.lines:
+        return [Hit((observed.lines[-1].citation,), "log", captures={"starts": str(observed.failed_starts)})]
+    return []
+
+
+@signal("ended_silently")
+def ended_silently(observed: Observed) -> list[Hit]:
+    """The process ended, and neither a traceback nor any complaint of the application stands in its log."""
+    ended = exited_badly(observed)
+    code = observed.fact("service.exit.code")
+    if ended is None and code == 0 and not running(observed):
+        ended = cite_fact("service.exit.code", 0)
+    if ended is None and observed.ended and observed.attempts:
+        last = next((line for line in reversed(observed.lines) if line.by == "supervisor"), None)
+        ended = last.citation if last else None
+    if ended is None or running(observed):
+        return []
+    if isinstance(code, int) and (200 <= code <= 245 or code in (126, 127)):
+        return []
+    if any(seen.weight > 0.3 for seen in observed.seen):
+        return []
+    for line in observed.lines:
+        if line.by == "app" and line.age == 0 and line.weight > 0.3 and _COMPLAINT.search(line.text[:600]):
+            return []
+    return [Hit((ended,), "fact" if ended.line is None else "log")]
+
+
+@signal("nothing_known")
+def nothing_known(observed: Observed) -> list[Hit]:
+    """There is neither a log line nor a fact about how the backend ended."""
+    if observed.lines or observed.seen or exited_badly(observed) or running(observed) is not None:
+        return []
+    return [Hit((Citation("logs", None, "no lines, no exit code, no state"),))]
+
+
+@signal("import_hangs")
+def import_hangs(observed: Observed) -> list[Hit]:
+    """Importing the backend doesn't come to an end within the limit."""
+    if observed.fact("import_test.outcome") != "timeout":
+        return []
+    frame = observed.fact("import_test.stack[0]") or {}
+    place = f"{frame.get('file')}:{frame.get('line')}" if isinstance(frame, dict) and frame.get("file") else "timeout"
+    return [
+        Hit((cite_fact("import_test.stack[0]" if place != "timeout" else "import_test.outcome", place),), "import_test")
+    ]

@@ -9,7 +9,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Optional
 
-from . import app, clock, interpreter, kernel, logs, ports, processes, resources, systemd
+from . import (
+    app,
+    backing_services,
+    clock,
+    health,
+    import_test,
+    interpreter,
+    kernel,
+    logs,
+    packages,
+    ports,
+    processes,
+    python_path,
+    resources,
+    systemd,
+)
 from .context import Context
 from .model import Backend, Section
 
@@ -50,12 +65,17 @@ def _interpreter(backend: Backend, ctx: Context) -> Section:
 
 # Slowest first: they run side by side, and the slowest decides.
 COLLECTORS: tuple[Collector, ...] = (
+    Collector("import_test", import_test.collect, 6.0, extra="import_test_timeout"),
+    Collector("health", health.collect, 6.0, into=("app", "health")),
+    Collector("backing_services", backing_services.collect, 8.0),
+    Collector("packages", packages.collect, 6.0),
     Collector("logs", logs.collect, 8.0, max_bytes=4096 * KIB),
     Collector("unit_check", systemd.verify, 4.0, into=("unit", "problems")),
     Collector("kernel", kernel.collect, 5.0),
     Collector("processes", processes.collect, 5.0),
     Collector("ports", ports.collect, 5.0),
     Collector("resources", resources.collect, 4.0),
+    Collector("python_path", python_path.collect, 4.0),
     Collector("clock", clock.collect, 3.0),
 )
 

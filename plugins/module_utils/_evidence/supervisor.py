@@ -14,11 +14,12 @@ from . import exit_status, supervisor_config, supervisor_instances, supervisor_l
 from .context import KIB, Context
 from .model import Backend, LogRef, Section, Unavailable
 from .proc import iso
+from .redaction import learn
 from .selection import InputError, near_names, suggestion
 from .supervisor_config import Program
 from .supervisor_instances import Instance
 from .supervisor_log import History
-from .systemd_environment import Environment, account, add_from_process, all_groups, remember_secrets
+from .systemd_environment import Environment, account, add_from_process, all_groups
 from .systemd_unit import find_executable
 
 DEFAULT_WINDOW_S = 600.0
@@ -93,7 +94,7 @@ def build(instance: Instance, program: Program, ctx: Context) -> Backend:
     history = supervisor_log.read(instance.log_path(), program.name, ctx)
     backend = Backend(program.full_name, "supervisor", selected_because="named by the caller")
     environment = _environment(instance, program)
-    remember_secrets(environment.values, ctx)
+    learn(environment.values, ctx)
     backend.main_pid = info.get("pid") or None
     if backend.main_pid:
         add_from_process(environment, backend.main_pid)

@@ -12,9 +12,10 @@ from typing import Optional
 from . import proc, supervisor_config, supervisor_rpc
 from .context import Context
 from .model import Unavailable
+from .redaction import learn
 from .supervisor_config import Config, Program
 from .supervisor_rpc import Status
-from .systemd_environment import read_process, remember_secrets
+from .systemd_environment import read_process
 
 # Where supervisord itself looks, without the ones that depend on its working directory.
 DEFAULT_CONFIGS = (
@@ -137,5 +138,5 @@ def open_instance(path: str, pid: Optional[int], ctx: Context) -> Instance:
         instance.error += "; no supervisord runs with this configuration"
     instance.programs = supervisor_config.programs(instance.config, instance.environ or os.environ)
     for program in instance.programs:
-        remember_secrets(program.environment, ctx)
+        learn(program.environment, ctx)
     return instance

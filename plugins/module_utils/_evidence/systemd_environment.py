@@ -14,6 +14,7 @@ from typing import Optional
 from . import env_file
 from .context import Context
 from .model import EnvFileRef
+from .redaction import learn
 from .systemd_show import Properties, parse_environment_file
 from .systemd_words import parse_environment, split_words
 
@@ -84,7 +85,7 @@ def effective(
         name, equals, value = word.partition("=")
         if name in result.values and (not equals or result.values[name] == value):
             del result.values[name], result.origins[name]
-    remember_secrets(result.values, ctx)
+    learn(result.values, ctx)
     return result
 
 
@@ -104,15 +105,6 @@ def read_process(pid: int) -> dict[str, str]:
         return {}
     pairs = (item.decode("utf-8", errors="replace").partition("=") for item in raw.split(b"\0") if item)
     return {name: value for name, equals, value in pairs if equals and env_file.NAME.match(name)}
-
-
-def remember_secrets(values: dict[str, str], ctx: Context) -> None:
-    """Hand every sensitive value of an environment to redaction."""
-    for name, value in values.items():
-        for password in env_file.url_passwords(value):
-            ctx.add_secret(password, name)
-        if value and env_file.sensitive(name):
-            ctx.add_secret(value, name)
 
 
 def _add_file(result: Environment, pattern: str, optional: bool, version: int, ctx: Context) -> None:

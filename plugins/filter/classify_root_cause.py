@@ -5,6 +5,20 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+from ansible.errors import AnsibleFilterError
+
+from ansible_collections.firstaid.backend.plugins.plugin_utils._diagnosis.catalogue import (
+    Catalogue,
+    CatalogueError,
+    load_catalogue,
+)
+from ansible_collections.firstaid.backend.plugins.plugin_utils._diagnosis.classify import EvidenceError, classify
+
 DOCUMENTATION = r"""
 name: classify_root_cause
 short_description: Name the root cause of a crashing Python backend
@@ -112,20 +126,6 @@ _value:
       description: SHA-256 of the evidence as canonical JSON.
       type: str
 """
-
-import json
-from collections.abc import Callable
-from functools import lru_cache
-from typing import Any
-
-from ansible.errors import AnsibleFilterError
-
-from ansible_collections.firstaid.backend.plugins.plugin_utils._diagnosis.catalogue import (
-    Catalogue,
-    CatalogueError,
-    load_catalogue,
-)
-from ansible_collections.firstaid.backend.plugins.plugin_utils._diagnosis.classify import EvidenceError, classify
 
 NAME = "firstaid.backend.classify_root_cause"
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -14,6 +15,11 @@ from .diagnosis import assemble
 from .observe import Observed, observe
 from .ranking import Candidate, Ranking, rank
 from .state import State, determine
+
+
+# From here on a lasting error counts against a backend that merely seems to run.
+LASTING = 0.5
+_REQUEST = re.compile(r"HTTP/[\d.]+\"? (?:200|201|204|301|302|304)\b|-> 200\b")
 
 
 class EvidenceError(ValueError):
@@ -52,7 +58,17 @@ def settle(ranking: Ranking, state: State, catalogue: Catalogue, observed: Obser
         strong = [healthy if healthy.likelihood > 0.9 else replace(healthy, likelihood=0.95)]
         ranking.symptoms += [replace(c, explained_by="healthy") for c in others]
         ranking.candidates = strong
+        return ranking
+    # Nobody was asked whether it answers: an error that can't heal by itself outweighs a start that seemed to succeed.
+    lasting = [c for c in others if c.cause.permanent and c.likelihood >= LASTING]
+    if lasting and not _answered_requests(observed):
+        weaker = replace(healthy, likelihood=min(healthy.likelihood, 0.8 * lasting[0].likelihood))
+        ranking.candidates = sorted([*others, weaker], key=lambda c: -c.likelihood)
     return ranking
+
+
+def _answered_requests(observed: Observed) -> bool:
+    return any(_REQUEST.search(line.text[:400]) for line in observed.lines if line.age == 0)
 
 
 def final_state(state: State, ranking: Ranking) -> State:

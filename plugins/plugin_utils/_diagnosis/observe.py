@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .attempts import attempts_from_evidence
@@ -122,6 +122,9 @@ def _stale(evidence: Mapping[str, Any], source: Mapping[str, Any]) -> bool:
 
 def _observe_source(observed: Observed, attempts: list[Attempt], path: str, stale: bool) -> None:
     newest = attempts[-1]
+    if _ended_by_facts(observed.evidence) and not newest.ended:
+        newest = replace(newest, ended=True)
+        attempts = [*attempts[:-1], newest]
     pending = len(attempts) > 1 and not (newest.ended or newest.served) and not tracebacks(newest)
     observed.served = observed.served or (newest.served and not stale)
     observed.ended = observed.ended or newest.ended
@@ -134,6 +137,14 @@ def _observe_source(observed: Observed, attempts: list[Attempt], path: str, stal
         if stale:
             fade *= 0.3
         _observe_attempt(observed, attempt, path, age, fade)
+
+
+def _ended_by_facts(evidence: Mapping[str, Any]) -> bool:
+    """Whether the supervisor knows of an exit with an error and of no new start."""
+    if str(fact(evidence, "service.active_state") or "").lower() in ("active", "running", "reloading"):
+        return False
+    code, name = fact(evidence, "service.exit.code"), fact(evidence, "service.exit.signal")
+    return bool(name) or (isinstance(code, int) and not isinstance(code, bool) and code not in (0, 143, 130))
 
 
 def _observe_attempt(observed: Observed, attempt: Attempt, path: str, age: int, fade: float) -> None:
@@ -199,7 +210,7 @@ def _traceback_weight(tb: Traceback, attempt: Attempt, handled: bool, final: boo
     level = _LEVELS.get(tb.level or "", 0.9) if tb.logged else 1.0
     if handled:
         return 0.3 * level if attempt.ended else 0.2 * level
-    if phase == "serving" and not attempt.ended:
+    if phase != "start" and not attempt.ended:
         return 0.5 * level
     return (1.0 if final else 0.75) * max(level, 0.5)
 

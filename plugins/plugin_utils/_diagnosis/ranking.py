@@ -174,9 +174,8 @@ def _explains(other: Candidate, candidate: Candidate) -> bool:
         return False
     cause = candidate.cause
     if cause.id in other.cause.explains:
-        # Of two that explain each other the likelier one does.
-        mutual = other.cause.id in cause.explains and candidate.likelihood > other.likelihood
-        return not mutual and other.likelihood >= 0.35 * candidate.likelihood
+        # A plain consequence is explained by much less than what could just as well be a cause of its own.
+        return other.likelihood >= (0.35 if cause.fallback else 0.5) * candidate.likelihood
     if cause.fallback and not other.cause.fallback and other.cause.family != "verdict":
         return other.likelihood >= 0.45 * candidate.likelihood
     return False

@@ -44,7 +44,8 @@ def health_failing(observed: Observed) -> list[Hit]:
 @signal("health_timeout")
 def health_timeout(observed: Observed) -> list[Hit]:
     """The process lives, its port may be open, and requests get no answer."""
-    if running(observed) is False:
+    gone = exited_badly(observed)
+    if running(observed) is False or (gone and gone.quote not in ("137", "SIGKILL", "watchdog", "timeout")):
         return []
     hits = []
     for path in ("app.health.error", "app.health.tried[*].error"):

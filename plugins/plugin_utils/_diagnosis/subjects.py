@@ -44,9 +44,9 @@ def extract(slots: Mapping[str, tuple[str, ...]], hits: Iterable[Hit], evidence:
     for slot, sources in slots.items():
         for source in sources:
             kind, _, name = source.partition(":")
-            value: Any = captured.get(name or slot) if kind == "capture" else fact(evidence, source)
-            if isinstance(value, (str, int, float)) and not isinstance(value, bool) and str(value).strip():
-                subject[slot] = clean(value)
+            found: Any = captured.get(name or slot) if kind == "capture" else fact(evidence, source)
+            if isinstance(found, (str, int, float)) and not isinstance(found, bool) and str(found).strip():
+                subject[slot] = clean(found)
                 break
     return subject
 

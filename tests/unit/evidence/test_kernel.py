@@ -15,7 +15,7 @@ from ansible_collections.firstaid.backend.plugins.module_utils._evidence.model i
 
 JOURNAL = """\
 1795323020.002000 kernel: Memory cgroup out of memory: Killed process 10864 (python3) total-vm:211880kB, anon-rss:19328kB, UID:33
-1795323020.001000 kernel: oom-kill:constraint=CONSTRAINT_MEMCG,oom_memcg=/system.slice/api.service,task_memcg=/system.slice/api.service,task=python3,pid=10864,uid=33
+1795323020.001000 kernel: oom-kill:constraint=CONSTRAINT_MEMCG,task_memcg=/system.slice/api.service,task=python3,pid=10864,uid=33
 1795323020.000000 kernel: python3 invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=0
 1795323010.000000 systemd[1]: forged: Killed process 1 (init)
 1795323005.250000 audit[812]: AVC apparmor="DENIED" operation="open" profile="api" name="/etc/secret" pid=812 comm="python3"

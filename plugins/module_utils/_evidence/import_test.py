@@ -21,6 +21,7 @@ from . import (
     missing_module,
     sandbox,
 )
+from .access_check import Identity
 from .context import KIB, Context
 from .model import Backend, Section
 from .sandbox_guard import STACK_SIGNAL
@@ -83,7 +84,13 @@ def collect(backend: Backend, ctx: Context) -> Section:
     )
     result = sandbox.run(request)
     words = {"cwd": backend.cwd or "/", "user": backend.user or str(request.uid), "python": str(backend.python)}
-    host = import_verdict.Host(origin_of(backend), import_verdict.host_read_only, import_verdict.host_full)
+    who = Identity(request.uid, request.gid, tuple(request.groups))
+    host = import_verdict.Host(
+        origin_of(backend),
+        import_verdict.host_read_only,
+        import_verdict.host_full,
+        lambda path: import_verdict.host_denies(path, who),
+    )
     found.update(import_verdict.section(result, words, host))
     found["missing_module"] = missing_module.analyse(found, backend, ctx)
     found["overhead_ms"] = max(0, result.ms - (found["duration_ms"] or 0))

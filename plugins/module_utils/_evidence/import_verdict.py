@@ -14,6 +14,7 @@ import os
 import re
 from typing import Any, Callable, Optional
 
+from .access_check import Identity, check
 from .model import Section
 from .sandbox import Result
 
@@ -28,7 +29,7 @@ NETWORK_WORDS = re.compile(
     r"|no route to host|could not translate host name|getaddrinfo failed|nodename nor servname|cannot assign requested",
     re.IGNORECASE,
 )
-EAGAIN, EPERM, EFBIG, ENOSPC, EROFS = 11, 1, 27, 28, 30
+EAGAIN, EACCES, EFBIG, ENOSPC, EROFS = 11, 13, 27, 28, 30
 _CANNOT_IMPORT = re.compile(
     r"cannot import name ['\"](?P<name>\w+)['\"](?: from (?P<partial>partially initialized module )?['\"](?P<module>[\w.]+)['\"]"
     r")?"
@@ -64,6 +65,7 @@ def section(result: Result, words: dict[str, str], host: Host) -> Section:
         "exit_code": integer(ended.get("code")),
         "signal": integer(ended.get("signal")),
         "limit": text(ended.get("limit")),
+        "cpu_ms": integer(ended.get("cpu_ms")),
         "peak_rss_bytes": integer(ended.get("peak_rss_bytes")),
         "stack": [],
         "importing": [text(name, 200) for name in plain_list(final.get("importing") or sudden.get("importing"))[:30]],
@@ -76,7 +78,7 @@ def section(result: Result, words: dict[str, str], host: Host) -> Section:
         "output_truncated": result.output_truncated,
         "faulthandler": result.fault[:8192] or None,
     }
-    chain = [exception(entry) for entry in plain_list((final or sudden).get("chain"))[:8]]
+    chain = [as_on_host(exception(entry), host) for entry in plain_list((final or sudden).get("chain"))[:8]]
     if chain:
         found["exception"] = dict(chain[-1], chain=chain)
         found["missing_name"] = missing_name(chain, final.get("names"))
@@ -93,9 +95,13 @@ class Host:
     """What the judgement asks of the host; tests put their own answers in its place."""
 
     def __init__(
-        self, origin: Callable[[str], str], read_only: Callable[[str], bool], full: Callable[[str], bool]
+        self,
+        origin: Callable[[str], str],
+        read_only: Callable[[str], bool],
+        full: Callable[[str], bool],
+        denied: Callable[[str], bool],
     ) -> None:
-        self.origin, self.read_only, self.full = origin, read_only, full
+        self.origin, self.read_only, self.full, self.denied = origin, read_only, full, denied
 
 
 def _outcome(
@@ -134,6 +140,9 @@ def _outcome(
     failure = text(_last(result, "probe").get("error"))
     if failure:
         return _not_run(found, f"the probe failed: {failure}")
+    if result.ended is None and start:
+        found["why_not"] = result.error
+        return "timeout"
     if result.ended is None:
         return _not_run(found, result.error or "the sandbox ended without a word")
     if found["signal"] is not None:
@@ -210,6 +219,15 @@ def withheld_reason(chain: list[Section], refused: bool, withheld: list[Section]
             if what in ("connect", "resolve") or (what == "bind" and number_of(one) is not None):
                 return str(what)
     return None
+
+
+def as_on_host(one: Section, host: Host) -> Section:
+    """A write outside the private places is refused as read-only; where the host denies it too, say it as the host would."""
+    filename = one["filename"] or ""
+    if one["errno"] == EROFS and filename.startswith("/") and host.denied(filename):
+        message = f"[Errno {EACCES}] Permission denied: {filename!r}"
+        return dict(one, type="PermissionError", errno=EACCES, message=message, corrected=True)
+    return one
 
 
 def number_of(one: Section) -> Optional[int]:
@@ -404,6 +422,14 @@ def host_full(path: str) -> bool:
     """Whether the file system that holds ``path`` has nothing left for ordinary users on the host itself."""
     status = _statvfs(path)
     return bool(status and (status.f_bavail == 0 or (status.f_files and status.f_favail == 0)))
+
+
+def host_denies(path: str, who: Identity) -> bool:
+    """Whether the host itself would not let the user write at ``path``, for want of permission."""
+    while not os.path.lexists(path) and path != "/":
+        path = os.path.dirname(path)
+    answer = check(path, who)
+    return not answer.writable and not host_read_only(path)
 
 
 def _statvfs(path: str) -> Optional[os.statvfs_result]:

@@ -27,6 +27,9 @@ TICK_S = 0.05
 STACK_GRACE_S = 0.3
 STACK_SIGNAL = signal.SIGRTMAX - 2
 MAX_TASKS = 512
+MAX_PROCESSES = 200
+# The test must not take processor time from services.
+NICENESS = 5
 # With more processes than this, memory that is used up together is the fault of their number.
 MANY_PROCESSES = 16
 # Room above the memory limit for memory that is reserved and never touched: thread stacks, buffers of BLAS libraries.
@@ -114,6 +117,10 @@ def _become_program(kind: str, spec: Spec, seccomp: Optional[bytes], source: int
     """A generator of stages: each name is given before its work, so that an error can name it."""
     yield "session"
     os.setsid()
+    try:
+        os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
+    except OSError:
+        pass
     null = os.open("/dev/null", os.O_RDONLY)
     for number, descriptor in enumerate((null, spec["stdout_fd"], spec["stderr_fd"])):
         os.dup2(descriptor, number)
@@ -154,7 +161,8 @@ def _limits(spec: Spec) -> dict[str, int]:
         resource.RLIMIT_DATA: spec["memory_bytes"] + RESERVED_BYTES,
     }
     if spec["uid"] != 0:
-        wanted[resource.RLIMIT_NPROC] = spec["tasks_of_user"] + 2 * MAX_TASKS
+        # More than enough for thread pools; a fork bomb ends here even when the guard gets no processor time.
+        wanted[resource.RLIMIT_NPROC] = spec["tasks_of_user"] + MAX_TASKS
     for name, value in wanted.items():
         _soft, hard = resource.getrlimit(name)
         value = value if hard == resource.RLIM_INFINITY else min(value, hard)
@@ -187,7 +195,7 @@ def _watch(program: int, spec: Spec, source_writer: int) -> dict[str, Any]:
     deadline = started + spec["timeout"]
     os.set_blocking(source_writer, False)
     pending = memoryview(spec["source"].encode("ascii"))
-    peak, most, limit, asked, status = 0, 0, None, False, None
+    peak, most, cpu_before, limit, asked, status = 0, 0, 0, None, False, None
     while True:
         pending = _feed(source_writer, pending)
         signal.sigtimedwait([signal.SIGCHLD], TICK_S if not pending else 0.002)
@@ -195,6 +203,7 @@ def _watch(program: int, spec: Spec, source_writer: int) -> dict[str, Any]:
         if status is not None:
             break
         now = time.monotonic()
+        cpu_before = cpu_of(program) or cpu_before
         if not asked and now >= deadline - STACK_GRACE_S:
             asked = True
             _send(program, STACK_SIGNAL)
@@ -205,16 +214,20 @@ def _watch(program: int, spec: Spec, source_writer: int) -> dict[str, Any]:
         peak, most = max(peak, biggest), max(most, tasks)
         if biggest > spec["memory_bytes"] or total > 2 * spec["memory_bytes"]:
             limit = "memory" if processes <= MANY_PROCESSES else "processes"
-        elif tasks > MAX_TASKS:
+        elif tasks > MAX_TASKS or processes > MAX_PROCESSES:
             limit = "processes"
-        if limit:
+        if limit == "memory":
             _send(program, STACK_SIGNAL)
             time.sleep(TICK_S)
+        if limit:
             break
     if status is None:
         _send(program, signal.SIGKILL)
-        status = _reap(program, wait=True)
+        # As PID 1 we end all by ending; only elsewhere is it worth the time to wait for one.
+        status = signal.SIGKILL if os.getpid() == 1 else _reap(program, wait=True)
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return {
+        "cpu_ms": int((used.ru_utime + used.ru_stime) * 1000) or cpu_before,
         "code": os.WEXITSTATUS(status) if status is not None and os.WIFEXITED(status) else None,
         "signal": os.WTERMSIG(status) if status is not None and os.WIFSIGNALED(status) else None,
         "limit": limit,
@@ -266,7 +279,7 @@ def descendants() -> list[str]:
     """Numbers, as /proc spells them, of all processes below this one."""
     found: list[str] = []
     waiting = ["self"]
-    while waiting and len(found) <= 4 * MAX_TASKS:
+    while waiting and len(found) <= 2 * MAX_PROCESSES:
         process = waiting.pop()
         try:
             threads = os.listdir(f"/proc/{process}/task")
@@ -278,6 +291,16 @@ def descendants() -> list[str]:
         except OSError:
             continue
     return found
+
+
+def cpu_of(program: int) -> int:
+    """Milliseconds of processor time that the program itself has used; 0 when /proc is not ours to read."""
+    try:
+        with open(f"/proc/{program}/stat", encoding="utf-8", errors="replace") as stream:
+            fields = stream.read().rpartition(")")[2].split()
+        return int((int(fields[11]) + int(fields[12])) * 1000 / os.sysconf("SC_CLK_TCK"))
+    except (OSError, IndexError, ValueError):
+        return 0
 
 
 def usage() -> tuple[int, int, int, int]:

@@ -111,7 +111,7 @@ def _in_namespaces(kind: str, spec: Spec, reasons: list[str]) -> None:
     try:
         kernel.loopback_up()
     except OSError as exc:
-        report.weaker.append(exc.strerror or str(exc))
+        report.weaker.append(f"its loopback interface stays down ({exc.strerror or exc})")
     guard.run(kind, spec, report, reasons)
 
 

@@ -140,7 +140,7 @@ def _python_module(reading: Reading, name: str) -> None:
     app = reading.app
     if name in SERVERS:
         app.server, reader = SERVERS[name]
-        reading.path_first(".")
+        reading.interpreter_first(".")
         reader(reading)
     else:
         servers_script.module(reading, name)

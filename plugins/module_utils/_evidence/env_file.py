@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from .context import MIB, Context
+from .redaction import learn
 from .secret_names import is_sensitive_name
 
 # systemd refuses to load anything larger (READ_FULL_BYTES_MAX in its src/basic/fileio.c).
@@ -108,11 +109,6 @@ def sensitive(name: str, value: str = "") -> bool:
     return is_sensitive_name(name)
 
 
-def url_passwords(value: str) -> list[str]:
-    """The passwords inside the URLs of a value, as they stand there (percent-encoding kept)."""
-    return [match.group(1) for match in _URL_PASSWORD.finditer(value)]
-
-
 def parse(raw: bytes, systemd_version: int = COMMENTS_END_SINCE) -> EnvFile:
     """Read the bytes of an environment file as the given systemd would. Never raises."""
     result = EnvFile(size=len(raw))
@@ -195,11 +191,8 @@ def describe(
 
 def remember_secrets(parsed: EnvFile, ctx: Context) -> None:
     """Hand every sensitive value to redaction, as loaded and as written, and text that may be a lost part of one."""
-    for name, value in list(parsed.variables.items()) + list(parsed.intended.items()):
-        for password in url_passwords(value):
-            ctx.add_secret(password, name)
-        if sensitive(name) and value:
-            ctx.add_secret(value, name)
+    learn(parsed.variables, ctx)
+    learn(parsed.intended, ctx)
     for item in parsed.malformed:
         # A key that spans lines without quotes leaves its rest on lines of its own.
         if item.problem == "no_equals" and len(item.text) >= 16 and " " not in item.text:

@@ -116,6 +116,13 @@ class Reading:
                 if absolute not in self.app.path_prepend:
                     self.app.path_prepend.append(absolute)
 
+    def interpreter_first(self, path: str) -> None:
+        """What the interpreter itself puts in front of ``sys.path``, unless ``-I``, ``-P`` or a variable forbids it."""
+        flags = "".join(flag for flag in self.app.python_flags if not flag.startswith(("--", "-W", "-X")))
+        variable = self.launch.environ.get("PYTHONSAFEPATH") and "E" not in flags
+        if not ("I" in flags or "P" in flags or variable):
+            self.path_first(path)
+
     def evaluate(self, path: str) -> Optional[Evaluator]:
         """Module-level values of a Python configuration file, which is never run; None when it can't be read."""
         self.app.config_files.append(path)

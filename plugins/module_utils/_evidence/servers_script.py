@@ -104,8 +104,8 @@ def http_server(reading: Reading) -> None:
 def module(reading: Reading, name: str) -> None:
     """``python -m package``: the working directory is first on the path."""
     app = reading.app
-    reading.path_first(".")
-    directories = _directories(reading)
+    reading.interpreter_first(".")
+    directories = [*_directories(reading), reading.launch.absolute(".")]
     main = module_file(f"{name}.__main__", directories)
     path = main or module_file(name, directories)
     reading.put("module", f"{name}.__main__" if main else name, "command line -m")
@@ -119,7 +119,7 @@ def module(reading: Reading, name: str) -> None:
 def code(reading: Reading, text: str) -> None:
     """``python -c``: the working directory is first on the path."""
     reading.app.code = text
-    reading.path_first(".")
+    reading.interpreter_first(".")
     _facts(reading, inspect("<string>", reading.launch.environ, _directories(reading), reading.ctx, text=text))
 
 
@@ -137,7 +137,7 @@ def script(reading: Reading, path: str) -> None:
         django(reading)
         return
     if not _is_console_script(path):
-        reading.path_first(directory)
+        reading.interpreter_first(directory)
     _options(reading)
     facts = inspect(path, launch.environ, [directory, *_directories(reading)], reading.ctx)
     if _is_console_script(path) and facts.entry:

@@ -119,10 +119,11 @@ def _one(fault: Fault, host: Host) -> tuple[list[str], str]:
 
 
 def _state_of(root: Path, supervisor: Supervisor) -> dict[str, Any]:
-    """Everything on the "host" that a diagnosis must leave alone; the crashing backend itself writes only logs."""
+    """Everything on the "host" that a diagnosis must leave alone; a crashing backend writes its own files anew meanwhile."""
     state: dict[str, Any] = {"supervisord": supervisor.pid()}
     info = supervisor.info() or {}
-    if info.get("statename") == "RUNNING":
+    steady = info.get("statename") == "RUNNING"
+    if steady:
         state["the backend's PID"] = info["pid"]
     for path in sorted(root.rglob("*")):
         name = str(path.relative_to(root))
@@ -136,5 +137,5 @@ def _state_of(root: Path, supervisor: Supervisor) -> dict[str, Any]:
             if path.is_file()
             else ""
         )
-        state[name] = (status.st_mode, status.st_uid, content, status.st_mtime_ns if not path.is_dir() else 0)
+        state[name] = (status.st_mode, status.st_uid, content, status.st_mtime_ns if steady else 0)
     return state

@@ -10,9 +10,12 @@ from dataclasses import dataclass
 from typing import Any, Optional
 
 from . import (
+    access,
     app,
     backing_services,
     clock,
+    environment,
+    foreground_test,
     health,
     import_test,
     interpreter,
@@ -23,6 +26,7 @@ from . import (
     processes,
     python_path,
     resources,
+    symlinks,
     systemd,
 )
 from .context import Context
@@ -66,6 +70,7 @@ def _interpreter(backend: Backend, ctx: Context) -> Section:
 # Slowest first: they run side by side, and the slowest decides.
 COLLECTORS: tuple[Collector, ...] = (
     Collector("import_test", import_test.collect, 6.0, extra="import_test_timeout"),
+    Collector("foreground_test", foreground_test.collect, 6.0, extra="import_test_timeout"),
     Collector("health", health.collect, 6.0, into=("app", "health")),
     Collector("backing_services", backing_services.collect, 8.0),
     Collector("packages", packages.collect, 6.0),
@@ -75,6 +80,9 @@ COLLECTORS: tuple[Collector, ...] = (
     Collector("processes", processes.collect, 5.0),
     Collector("ports", ports.collect, 5.0),
     Collector("resources", resources.collect, 4.0),
+    Collector("symlinks", symlinks.collect, 4.0),
+    Collector("environment", environment.collect, 4.0),
+    Collector("access", access.collect, 4.0),
     Collector("python_path", python_path.collect, 4.0),
     Collector("clock", clock.collect, 3.0),
 )

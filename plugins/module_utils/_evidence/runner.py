@@ -112,8 +112,7 @@ def gather_one(
         _take(outcome, sections, records)
     started = [start(item, backend, ctx) for item in collectors]
     for outcome in started:
-        finish(outcome, ctx)
-        _take(outcome, sections, records)
+        _take(finish(outcome, ctx), sections, records)
     document: dict[str, Any] = {"schema": 1, "target": target.section(backend, ctx), "collectors": records}
     document.update(sections)
     # A copy: a collector that was given up may still be adding secrets while redaction reads them.

@@ -269,7 +269,7 @@ def _wanted(backend: Backend) -> Iterator[Wanted]:
     yield from _from_unit(backend)
     yield from _from_environment(backend)
     yield from _data_directories(backend)
-    yield Wanted(backend.environ.get("TMPDIR", "/tmp"), "tmp", "wx")
+    yield Wanted(backend.environ.get("TMPDIR", "/tmp"), "tmp", "wx", certain=False)
     home = backend.environ.get("HOME")
     if home:
         yield Wanted(home, "home", "x", certain=False)

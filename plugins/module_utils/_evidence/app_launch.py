@@ -90,6 +90,7 @@ class Launch:
 
     ``steps`` have the shape of ``interpreter.chain``. ``env_files`` are those that wrappers read. ``added`` names the
     variables that wrappers set and by what. ``user`` is the one that ``sudo``, ``gosu`` and their like change to.
+    ``outputs`` are files that a shell redirects the command's output to.
     """
 
     argv: list[str]
@@ -100,6 +101,7 @@ class Launch:
     env_files: list[tuple[str, str]] = field(default_factory=list)
     environment_dir: Optional[str] = None
     user: Optional[str] = None
+    outputs: list[tuple[str, str]] = field(default_factory=list)
     problem: Optional[str] = None
 
     @property
@@ -334,6 +336,7 @@ def _follow(launch: Launch, text: str, script: Optional[str], arguments: list[st
         if name in result.environ:
             launch.setenv(name, result.environ[name], origin)
     launch.env_files += [(path, origin) for path in result.env_files]
+    launch.outputs += [(launch.absolute(path), origin) for path in result.outputs]
     launch.environment_dir = result.venv or launch.environment_dir
     launch.argv = result.argv
     if not result.argv:

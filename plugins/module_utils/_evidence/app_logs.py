@@ -36,6 +36,8 @@ _LOG_VARIABLE = re.compile(r"(?:\A|_)LOG_?(?:FILE|PATH|FILENAME|FILE_PATH|OUTPUT
 def find(reading: Reading, backend: Backend) -> list[LogRef]:
     """All log files worth reading, the surest first, at most 20. Looks at names and settings, not into the logs."""
     app = backend.app
+    for path, origin in reading.launch.outputs:
+        reading.log(path, f"redirection in {origin}", "stdout")
     for path in list(dict.fromkeys(app.config_files)):
         for name in _named_in_config(path, reading):
             reading.log(name, f"logging configuration {path}")

@@ -32,12 +32,16 @@ SERVER_PROGRAMS = frozenset(
     "uvicorn gunicorn hypercorn daphne uwsgi celery flask fastapi django-admin waitress-serve granian poetry uv pipenv conda"
     " env sudo gosu su-exec tini dumb-init dotenv opentelemetry-instrument ddtrace-run newrelic-admin nohup nice pdm hatch".split()
 )
+_REDIRECTION = re.compile(r"\d*(?P<operator>&>>?|>>?|<)(?P<file>.*)\Z")
 _HERE = re.compile(r"<<-?\s*(['\"]?)([A-Za-z_]\w*)\1")
 
 
 @dataclass
 class ShellResult:
-    """Where a shell text leads. ``argv`` is the last command that looks like the server, empty when none is evident."""
+    """Where a shell text leads. ``argv`` is the last command that looks like the server, empty when none is evident.
+
+    ``outputs`` are the files that this command's output is redirected to.
+    """
 
     argv: list[str] = field(default_factory=list)
     line: Optional[int] = None
@@ -47,6 +51,7 @@ class ShellResult:
     venv: Optional[str] = None
     env_files: list[str] = field(default_factory=list)
     exec_used: bool = False
+    outputs: list[str] = field(default_factory=list)
 
 
 def follow(
@@ -64,10 +69,11 @@ def follow(
     """
     state = ShellResult(cwd=cwd, environ=dict(environ))
     best: Optional[tuple[list[str], int, Optional[str], dict[str, str]]] = None
+    redirected: list[str] = []
     names = {"0": script or "sh", "BASH_SOURCE": script or "", **{str(i): word for i, word in enumerate(arguments, 1)}}
     all_export = False
     depth = 0
-    for line, raw in commands(text):
+    for line, raw, files in commands(text):
         words = [word for part in raw for word in _expand(part, state, names, arguments)]
         while words and words[0] in _KEYWORDS:
             depth += _DEPTH.get(words[0], 0)
@@ -108,18 +114,22 @@ def follow(
                 better = best is None or _looks_like_server(found) or not _looks_like_server(best[0])
                 if better or (head == "exec" and depth <= 0):
                     best = (found, line, state.cwd, {**state.environ, **local})
+                    state.outputs = redirected + [word for item in files for word in _expand(item, state, names, [])]
                     state.exported += list(local)
                 if head == "exec" and depth <= 0:
                     state.exec_used = True
                     break
+            elif head == "exec":
+                # exec without a command redirects the whole script.
+                redirected += [word for item in files for word in _expand(item, state, names, [])]
     if best:
         state.argv, state.line, state.cwd, state.environ = best
     return state
 
 
-def commands(text: str) -> list[tuple[int, list[str]]]:
-    """Simple commands as (line number, raw words); words keep their quotes. Redirections and here-documents are left out."""
-    result: list[tuple[int, list[str]]] = []
+def commands(text: str) -> list[tuple[int, list[str], list[str]]]:
+    """Simple commands as (line number, raw words, files that take output); words keep their quotes. Here-documents are left out."""
+    result: list[tuple[int, list[str], list[str]]] = []
     words: list[str] = []
     word = ""
     position, line, start = 0, 1, 1
@@ -136,7 +146,7 @@ def commands(text: str) -> list[tuple[int, list[str]]]:
         nonlocal words
         finish_word()
         if words and len(result) < MAX_COMMANDS:
-            result.append((start, _without_redirections(words)))
+            result.append((start, *_without_redirections(words)))
         words = []
 
     while position < end:
@@ -218,17 +228,23 @@ def _closing(text: str, position: int) -> int:
     return end
 
 
-def _without_redirections(words: list[str]) -> list[str]:
+def _without_redirections(words: list[str]) -> tuple[list[str], list[str]]:
+    """The words of a command, and the files that its output goes to."""
     result: list[str] = []
-    skip = False
+    files: list[str] = []
+    pending = ""
     for word in words:
-        if skip:
-            skip = False
-        elif re.match(r"\d*(?:>>?|<|&>>?)(?:&\d|&-)?", word) and word[:1] not in "'\"$":
-            skip = bool(re.match(r"\d*(?:>>?|<|&>>?)\Z", word))
-        else:
+        match = None if word[:1] in "'\"$" else _REDIRECTION.match(word)
+        if pending:
+            files += [word] if ">" in pending else []
+            pending = ""
+        elif not match:
             result.append(word)
-    return result
+        elif not match.group("file"):
+            pending = match.group("operator")
+        elif ">" in match.group("operator") and not match.group("file").startswith("&"):
+            files.append(match.group("file"))
+    return result, [file for file in files if file not in ("/dev/null", "/dev/stdout", "/dev/stderr")]
 
 
 def _expand(raw: str, state: ShellResult, names: Mapping[str, str], arguments: Sequence[str]) -> list[str]:
@@ -289,7 +305,7 @@ def _command_value(text: str, state: ShellResult, names: Mapping[str, str], dept
     if depth >= 5:
         return ""
     cwd = state.cwd or "/"
-    for _line, raw in commands(text):
+    for _line, raw, _files in commands(text):
         words = [_substitute(word.replace('"', "").replace("'", ""), state, names, depth + 1) for word in raw]
         if not words:
             continue

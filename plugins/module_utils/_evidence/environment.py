@@ -25,7 +25,7 @@ MAX_SOURCE_SECONDS = 1.0
 # Code that reads an environment file by itself, and the file's name where the call gives one.
 _LOADS = re.compile(
     r"\b(?:load_dotenv|dotenv_values|find_dotenv|read_env|read_envfile)\s*\(\s*(?:[rf]?['\"](?P<call>[^'\"]+)['\"])?"
-    r"|\benv_file\s*=\s*[\[(]?\s*[rf]?['\"](?P<keyword>[^'\"]+)['\"]"
+    r"|\benv_file['\"]?\s*[=:]\s*[\[(]?\s*[rf]?['\"](?P<keyword>[^'\"]+)['\"]"
     r"|\b(?:Config|RepositoryEnv)\(\s*(?:env_file\s*=\s*)?[rf]?['\"](?P<config>[^'\"]+)['\"]"
 )
 _REFERENCE = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)\}?")

@@ -156,7 +156,9 @@ def _probe(python: str, backend: Backend, section: Section, ctx: Context) -> Non
     section["version"] = ".".join(str(part) for part in version)
     section["abi"] = {"cache_tag": tag, "extension_suffixes": suffixes}
     section["stdlib"] = paths
-    section["prefix"], section["base_prefix"] = own_prefix, base
+    # Before 3.14 the site module, which is switched off here, moves the prefix into a virtual environment.
+    section["prefix"] = section["venv"]["path"] if section["venv"] else own_prefix
+    section["base_prefix"] = base
     section["stdlib_names"] = names
 
 

@@ -75,8 +75,8 @@ def _links(path: str, kind: str, chain: Chain) -> None:
     # A link in a directory on the way can loop or dangle as well; only the system knows.
     if not os.path.exists(path):
         hint = _nearest(current)
-        dangling = f"a link to {current}, which" if current != path else "which"
-        chain.error = f"{path}: {dangling} does not exist" + (f" ({hint})" if hint else "")
+        what = f"{path} is a link to {current}, which" if current != path else path
+        chain.error = f"{what} does not exist" + (f" ({hint})" if hint else "")
     elif os.path.isdir(path):
         chain.error = f"{path} is a directory"
     elif not chain.steps[-1]["executable"] and kind != "script":

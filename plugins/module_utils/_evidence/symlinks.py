@@ -30,6 +30,10 @@ _ONE_WORD = re.compile(
 )
 
 
+# Links that every system has; they tell nothing.
+_USUAL = frozenset(("/bin", "/sbin", "/lib", "/lib64", "/lib32", "/var/run", "/var/lock", "/bin/sh", "/usr/bin/sh"))
+
+
 @dataclass
 class _Found:
     """Links by path, and files that look like links written out."""
@@ -104,10 +108,7 @@ def links_on_the_way(path: str, limit: int = 40) -> list[str]:
             if os.path.islink(current) and current not in result:
                 result.append(current)
                 queue.append(os.path.normpath(os.path.join(os.path.dirname(current), _target(current))))
-    # /bin, /lib and their like are links on every merged-/usr system and tell nothing.
-    return [
-        item for item in result if item not in ("/bin", "/sbin", "/lib", "/lib64", "/lib32", "/var/run", "/var/lock")
-    ]
+    return [item for item in result if item not in _USUAL]
 
 
 def link(path: str, where: str) -> dict[str, Any]:

@@ -55,8 +55,21 @@ def test_start_script() -> None:
     assert result.line == 11
     assert result.cwd == "/srv/shop"
     assert result.exec_used
+    assert result.outputs == ["/var/log/shop.log"]
     assert result.environ["DJANGO_SETTINGS_MODULE"] == "shop.settings.prod"
     assert "DJANGO_SETTINGS_MODULE" in result.exported and "PORT" not in result.exported
+
+
+@pytest.mark.parametrize(
+    ("text", "outputs"),
+    [
+        ("exec >>/var/log/a.log 2>&1\nexec python a.py", ["/var/log/a.log"]),
+        ('python a.py > out.log 2> "$DIR/err.log" < /dev/null', ["out.log", "/d/err.log"]),
+        ("python a.py &> /dev/null &", []),
+    ],
+)
+def test_files_that_take_the_output(text: str, outputs: list[str]) -> None:
+    assert follow(text, {"DIR": "/d"}, "/").outputs == outputs
 
 
 def test_virtual_environment_and_environment_file() -> None:

@@ -81,6 +81,7 @@ def test_missing_file_and_where_it_may_be(backend: Backend, ctx: Context, tmp_pa
         ("from dotenv import load_dotenv\nload_dotenv()\n", "app/.env"),
         ("load_dotenv('conf/x.env')\n", "app/conf/x.env"),
         ("class S(BaseSettings):\n    model_config = SettingsConfigDict(env_file='../.env')\n", ".env"),
+        ("model_config = {'env_file': '../.env'}\n", ".env"),
         ("class Config:\n    env_file = '.env'\n", "app/.env"),
         ("environ.Env.read_env('/etc/x.env')\n", "/etc/x.env"),
         ("from starlette.config import Config\nconfig = Config('.env')\n", "app/.env"),

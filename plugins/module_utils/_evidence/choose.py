@@ -11,14 +11,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import discovery, supervisor, systemd
 from .context import Context
 from .model import Backend, EnvFileRef, Unavailable
 from .selection import Candidate, InputError
 from .systemd_environment import account, all_groups
 
 DEFAULT_MAX_BACKENDS = 10
-RESOLVERS: dict[str, Callable[[str, Context], Backend]] = {"systemd": systemd.resolve, "supervisor": supervisor.resolve}
 
 
 @dataclass
@@ -57,7 +55,7 @@ def named(name: str, runtime: str, ctx: Context) -> Backend:
     refusals: list[Exception] = []
     for item in order:
         try:
-            return RESOLVERS[item](name, ctx)
+            return resolver(item)(name, ctx)
         except (InputError, Unavailable) as exc:
             refusals.append(exc)
     refused = [exc for exc in refusals if isinstance(exc, InputError)]
@@ -69,6 +67,17 @@ def named(name: str, runtime: str, ctx: Context) -> Backend:
     raise InputError(" ".join(exc.message for exc in refused), near)
 
 
+def resolver(runtime: str) -> Callable[[str, Context], Backend]:
+    """The function that finds a backend of a runtime by name. Only the adapter that is needed is loaded."""
+    if runtime == "supervisor":
+        from . import supervisor
+
+        return supervisor.resolve
+    from . import systemd
+
+    return systemd.resolve
+
+
 def automatic_order() -> list[str]:
     """systemd first where it is the init system, else supervisord first."""
     return ["systemd", "supervisor"] if os.path.isdir("/run/systemd/system") else ["supervisor", "systemd"]
@@ -76,6 +85,8 @@ def automatic_order() -> list[str]:
 
 def sick(params: Mapping[str, Any], ctx: Context, chosen: Chosen) -> None:
     """Fill ``chosen`` with every sick service that looks like Python, up to ``max_backends``."""
+    from . import discovery
+
     runtime = str(params.get("runtime") or "auto")
     order = [runtime] if runtime != "auto" else automatic_order()
     failures: dict[str, str] = {}
@@ -99,7 +110,7 @@ def sick(params: Mapping[str, Any], ctx: Context, chosen: Chosen) -> None:
     for candidate in wanted[:limit]:
         begun = time.monotonic()
         try:
-            backend = RESOLVERS[candidate.runtime](candidate.name, ctx)
+            backend = resolver(candidate.runtime)(candidate.name, ctx)
         except (InputError, Unavailable) as exc:
             chosen.notes.append(f"{candidate.name} was found to be sick and could not be looked at: {exc}")
             continue

@@ -22,7 +22,7 @@ from .bounds import bounded, plain
 from .context import Context
 from .model import Backend, Section, Unavailable, unavailable
 from .redaction import redact
-from .registry import COLLECTORS, RESOLVERS, Collector
+from .registry import COLLECTORS, RESOLVERS, Collector, Function
 from .shared_commands import SharedCommands
 
 DEFAULT_BUDGET_S = 15.0
@@ -140,8 +140,14 @@ def start(collector: Collector, backend: Backend, ctx: Context) -> Outcome:
     if limit <= 0:
         outcome.record = _record("skipped", 0, "the module's time budget was used up before it could start")
         return outcome
+    try:
+        function = collector.load()
+    except Exception as exc:
+        outcome.record = _record("failed", 0, f"collector {collector.name} can't be loaded: {_place(exc)}")
+        return outcome
+    outcome.started = time.monotonic()
     own = ctx.__class__(**{**vars(ctx), "deadline": outcome.started + max(0.05, limit - GRACE_S)})
-    outcome.thread = threading.Thread(target=_call, args=(outcome, backend, own), daemon=True)
+    outcome.thread = threading.Thread(target=_call, args=(outcome, function, backend, own), daemon=True)
     outcome.thread.start()
     return outcome
 
@@ -160,12 +166,10 @@ def finish(outcome: Outcome, ctx: Context) -> Outcome:
     return outcome
 
 
-def _call(outcome: Outcome, backend: Backend, ctx: Context) -> None:
+def _call(outcome: Outcome, function: Function, backend: Backend, ctx: Context) -> None:
     begun = time.monotonic()
     try:
-        section = outcome.collector.function(backend, ctx)
-        record = _record("ok", 0)
-        settled, record = _settle(section, record, outcome.collector)
+        settled, record = _settle(function(backend, ctx), _record("ok", 0), outcome.collector)
     except Unavailable as exc:
         settled, record = unavailable(str(exc)), _record("failed", 0, str(exc))
     except Exception as exc:

@@ -9,12 +9,12 @@ import grp
 import os
 import re
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Optional
 
 from . import systemd_journal, systemd_service, systemd_unit, systemd_unit_files
+from .aside import Aside
 from .context import Context
-from .model import Backend, Section, Unavailable
+from .model import Backend, Unavailable
 from .selection import InputError, near_names, suggestion
 from .systemd_environment import Environment, account, add_from_process, all_groups, effective
 from .systemd_show import SERVICE_PROPERTIES, UNIT_PROPERTIES, Properties, list_names, show
@@ -22,7 +22,6 @@ from .systemd_show import SERVICE_PROPERTIES, UNIT_PROPERTIES, Properties, list_
 DEFAULT_WINDOW_S = 600.0
 _CGROUP_ROOTS = ("/sys/fs/cgroup/systemd", "/sys/fs/cgroup/unified", "/sys/fs/cgroup")
 _VERSION = re.compile(r"\d+")
-_VERIFY_LINE = re.compile(r"^(?P<file>/[^:]+):(?P<line>\d+): (?P<text>.+)$")
 MAX_PIDS = 4096
 
 
@@ -33,14 +32,13 @@ def resolve(name: str, ctx: Context) -> Backend:
     :raises Unavailable: systemd does not answer and no file of the unit is on disk.
     """
     full = _service_name(name, ctx)
-    with ThreadPoolExecutor(max_workers=3) as pool:
-        asked_manager = pool.submit(_manager, ctx)
-        asked_journal = pool.submit(systemd_journal.read, full, ctx)
-        try:
-            unit = show(ctx, [full], [*UNIT_PROPERTIES, *SERVICE_PROPERTIES])[0]
-        except Unavailable as exc:
-            return _from_files(full, str(exc), ctx)
-        manager, history = asked_manager.result(), asked_journal.result()
+    asked_manager = Aside(_manager, ctx)
+    asked_journal = Aside(systemd_journal.read, full, ctx)
+    try:
+        unit = show(ctx, [full], [*UNIT_PROPERTIES, *SERVICE_PROPERTIES])[0]
+    except Unavailable as exc:
+        return _from_files(full, str(exc), ctx)
+    manager, history = asked_manager.result(), asked_journal.result()
     if unit.get("Id") not in ("", full):
         history = systemd_journal.read(unit.get("Id"), ctx)
     if unit.get("LoadState") == "not-found":
@@ -150,35 +148,6 @@ def properties_from_files(full: str, directives: dict[str, list[str]]) -> Proper
         for path in directives.get("EnvironmentFile", [])
     ]
     return Properties(values)
-
-
-def verify(backend: Backend, ctx: Context) -> Section:
-    """What ``systemd-analyze verify`` says about the unit's own files; merged into ``unit.problems``.
-
-    :raises Unavailable: the tool is missing or did not finish.
-    """
-    path = next((item["path"] for item in backend.unit.get("files", []) if item["kind"] == "fragment"), None)
-    if backend.runtime != "systemd" or path in (None, "/dev/null"):
-        return {"problems": []}
-    target = os.path.join(os.path.dirname(path), backend.name)
-    result = ctx.run(["systemd-analyze", "verify", "--man=no", target], timeout=4.0, max_bytes=256 * 1024)
-    if result.exit_status is None or result.timed_out:
-        raise Unavailable(f"the unit was not verified: {result.error}")
-    return {"problems": parse_verify(result.stderr, [item["path"] for item in backend.unit["files"]], backend.name)}
-
-
-def parse_verify(text: str, paths: Sequence[str], name: str) -> list[dict[str, Any]]:
-    """Lines that speak of this unit; those about units that it merely pulls in are left out."""
-    problems: list[dict[str, Any]] = []
-    for line in text.splitlines():
-        match = _VERIFY_LINE.match(line)
-        if match and match.group("file") in paths:
-            problems.append(
-                {"file": match.group("file"), "line": int(match.group("line")), "text": match.group("text")}
-            )
-        elif line.startswith(f"{name}:"):
-            problems.append({"file": None, "line": None, "text": line[len(name) + 1 :].strip()})
-    return problems
 
 
 def cgroup_pids(cgroup: Optional[str]) -> list[int]:

@@ -3,6 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import ast
+import inspect
 import itertools
 import json
 import threading
@@ -12,7 +14,13 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.firstaid.backend.plugins.module_utils._evidence import choose, runner, shared_commands, target
+from ansible_collections.firstaid.backend.plugins.module_utils._evidence import (
+    choose,
+    registry,
+    runner,
+    shared_commands,
+    target,
+)
 from ansible_collections.firstaid.backend.plugins.module_utils._evidence.bounds import bounded, plain, size
 from ansible_collections.firstaid.backend.plugins.module_utils._evidence.context import CommandResult, Context
 from ansible_collections.firstaid.backend.plugins.module_utils._evidence.model import Backend, Section, Unavailable
@@ -167,6 +175,27 @@ def test_the_table_has_no_name_twice() -> None:
     assert all(0 < collector.seconds <= 10 for collector in COLLECTORS)
 
 
+@pytest.mark.parametrize("collector", [*RESOLVERS, *COLLECTORS], ids=lambda collector: collector.name)
+def test_every_collector_is_shipped_and_can_be_loaded(collector: Collector) -> None:
+    assert callable(collector.load())
+    tree = ast.parse(inspect.getsource(registry))
+    shipped = {
+        alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and not node.module
+        for alias in node.names
+    }
+    assert collector.source in shipped
+
+
+def test_a_collector_that_can_not_be_loaded_fails_alone() -> None:
+    backend = Backend("api", "systemd")
+    table = [Collector("x", "no_such_module", 1.0), Collector("good", fine, 1.0)]
+    result = runner.gather_one(backend, Context({}, time.monotonic() + 5), b"", 0, table, [])
+    assert "can't be loaded" in result["collectors"]["x"]["error"]
+    assert result["good"] == {"value": 1}
+
+
 def test_plain_survives_anything() -> None:
     class Odd:
         def __str__(self) -> str:
@@ -227,7 +256,7 @@ def test_near_names() -> None:
     assert near_names("zzz", names) == []
 
 
-def resolver(outcome: Any) -> Callable[[str, Context], Backend]:
+def answering(outcome: Any) -> Callable[[str, Context], Backend]:
     def resolve(name: str, ctx: Context) -> Backend:
         if isinstance(outcome, Exception):
             raise outcome
@@ -248,7 +277,8 @@ def resolver(outcome: Any) -> Callable[[str, Context], Backend]:
     ],
 )
 def test_named(systemd: Any, supervisor: Any, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(choose, "RESOLVERS", {"systemd": resolver(systemd), "supervisor": resolver(supervisor)})
+    outcomes = {"systemd": systemd, "supervisor": supervisor}
+    monkeypatch.setattr(choose, "resolver", lambda runtime: answering(outcomes[runtime]))
     monkeypatch.setattr(choose, "automatic_order", lambda: ["systemd", "supervisor"])
     try:
         found = choose.named("x", "auto", Context({}, 1e12)).runtime

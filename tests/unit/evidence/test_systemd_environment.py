@@ -8,7 +8,7 @@ import pwd
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.firstaid.backend.plugins.module_utils._evidence import systemd, systemd_journal
+from ansible_collections.firstaid.backend.plugins.module_utils._evidence import systemd, systemd_journal, systemd_verify
 from ansible_collections.firstaid.backend.plugins.module_utils._evidence.context import Context
 from ansible_collections.firstaid.backend.plugins.module_utils._evidence.systemd_environment import effective
 from ansible_collections.firstaid.backend.plugins.module_utils._evidence.systemd_show import Properties
@@ -120,7 +120,7 @@ def test_verify_leaves_out_other_units() -> None:
         "/lib/systemd/system/other.service:3: something\n"
         "api.service: Command /nope is not executable: No such file or directory\n"
     )
-    assert systemd.parse_verify(text, ["/etc/systemd/system/api.service"], "api.service") == [
+    assert systemd_verify.parse_verify(text, ["/etc/systemd/system/api.service"], "api.service") == [
         {
             "file": "/etc/systemd/system/api.service",
             "line": 7,

@@ -13,7 +13,7 @@ from typing import Optional
 
 from .context import Context
 from .model import Backend, Section
-from .proc import iso, slurp, user_name
+from .proc import clock_ticks, iso, read_stat, slurp, user_name
 
 CAP_SYS_PTRACE = 19
 _NO_ROOT = (
@@ -50,6 +50,22 @@ def section(backend: Backend, ctx: Context) -> Section:
         "boot_id": (slurp("/proc/sys/kernel/random/boot_id") or "").strip() or None,
         "uptime_s": _uptime(),
         "missing_privileges": missing_privileges(ctx.euid, capabilities, os.getgroups()),
+        "self": _self_cost(),
+    }
+
+
+def _self_cost() -> Section:
+    """What this process has cost the host so far, since its start and without its children."""
+    stat = read_stat(os.getpid())
+    # Not from the boot's wall clock time, which the kernel gives in whole seconds.
+    age = time.clock_gettime(time.CLOCK_BOOTTIME) - stat.start_ticks / clock_ticks() if stat else None
+    peak = next(
+        (line.split()[1] for line in (slurp("/proc/self/status") or "").splitlines() if line.startswith("VmHWM:")), None
+    )
+    return {
+        "wall_ms": int(age * 1000) if age is not None else None,
+        "cpu_ms": int(time.process_time() * 1000),
+        "peak_rss_bytes": int(peak) * 1024 if peak else None,
     }
 
 

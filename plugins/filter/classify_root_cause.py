@@ -17,7 +17,11 @@ from ansible_collections.firstaid.backend.plugins.plugin_utils._diagnosis.catalo
     CatalogueError,
     load_catalogue,
 )
-from ansible_collections.firstaid.backend.plugins.plugin_utils._diagnosis.classify import EvidenceError, classify
+from ansible_collections.firstaid.backend.plugins.plugin_utils._diagnosis.classify import (
+    EvidenceError,
+    classify,
+    evidence_from_log,
+)
 
 DOCUMENTATION = r"""
 name: classify_root_cause
@@ -35,8 +39,8 @@ options:
   _input:
     description:
       - The evidence of one backend, schema 1, as described in C(docs/evidence.md) of the collection.
-      - A bare log is wrapped as in the third example.
-    type: dict
+      - A string is taken as the text of a log, and classified without any facts.
+    type: raw
     required: true
   causes:
     description:
@@ -64,19 +68,7 @@ EXAMPLES = r"""
 
 - name: Classify a bare log, without any host
   ansible.builtin.debug:
-    msg: "{{ evidence | firstaid.backend.classify_root_cause }}"
-  vars:
-    evidence:
-      schema: 1
-      logs:
-        sources:
-          - id: log
-            kind: file
-            path: backend.log
-            attempts:
-              - segments:
-                  - first_line: 1
-                    lines: "{{ lookup('ansible.builtin.file', 'backend.log').splitlines() }}"
+    msg: "{{ lookup('ansible.builtin.file', 'backend.log') | firstaid.backend.classify_root_cause }}"
 """
 
 RETURN = r"""
@@ -143,7 +135,8 @@ def classify_root_cause(evidence: Any, causes: Any = ()) -> dict[str, Any]:
     except (TypeError, ValueError) as exc:
         raise AnsibleFilterError(f"{NAME}: the evidence must be plain data, as backend_info returns it: {exc}") from exc
     try:
-        return classify(plain, _catalogue(tuple(str(path) for path in paths)))
+        document = evidence_from_log(plain) if isinstance(plain, str) else plain
+        return classify(document, _catalogue(tuple(str(path) for path in paths)))
     except (EvidenceError, CatalogueError) as exc:
         raise AnsibleFilterError(f"{NAME}: {exc}") from exc
 

@@ -22,6 +22,13 @@ LASTING = 0.5
 _REQUEST = re.compile(r"HTTP/[\d.]+\"? (?:200|201|204|301|302|304)\b|-> 200\b")
 
 
+def evidence_from_log(text: str, path: str = "backend.log") -> dict[str, Any]:
+    """Evidence that consists of one log and nothing else, for a log that somebody pastes."""
+    lines = text.split("\n")
+    attempts = [{"segments": [{"first_line": 1, "lines": lines}]}]
+    return {"schema": 1, "logs": {"sources": [{"id": "log", "kind": "file", "path": path, "attempts": attempts}]}}
+
+
 class EvidenceError(ValueError):
     """The argument is no evidence document; the message says what was found instead."""
 
@@ -83,4 +90,4 @@ def final_state(state: State, ranking: Ranking) -> State:
     return state
 
 
-__all__ = ["EvidenceError", "Observed", "classify", "final_state", "settle"]
+__all__ = ["EvidenceError", "classify", "evidence_from_log", "final_state", "settle"]

@@ -125,6 +125,9 @@ def _observe_source(observed: Observed, attempts: list[Attempt], path: str, stal
     if _ended_by_facts(observed.evidence) and not newest.ended:
         newest = replace(newest, ended=True)
         attempts = [*attempts[:-1], newest]
+    if _refused_after_start(newest):
+        newest = replace(newest, ended=True, served=False)
+        attempts = [*attempts[:-1], newest]
     pending = len(attempts) > 1 and not (newest.ended or newest.served) and not tracebacks(newest)
     observed.served = observed.served or (newest.served and not stale)
     observed.ended = observed.ended or newest.ended
@@ -137,6 +140,17 @@ def _observe_source(observed: Observed, attempts: list[Attempt], path: str, stal
         if stale:
             fade *= 0.3
         _observe_attempt(observed, attempt, path, age, fade)
+
+
+def _refused_after_start(attempt: Attempt) -> bool:
+    """Whether an error right after the start made the server shut down again: the port, in nearly all cases."""
+    if not attempt.served:
+        return False
+    for index, line in enumerate(attempt.lines):
+        if _SHUTDOWN.search(line.text[:400]):
+            before = attempt.lines[max(0, index - 2) : index]
+            return any(item.level in ("ERROR", "CRITICAL") for item in before)
+    return False
 
 
 def _ended_by_facts(evidence: Mapping[str, Any]) -> bool:

@@ -161,12 +161,27 @@ def _excluded(cause: Cause, observed: Observed) -> tuple[str, Citation | None] |
 
 def _explain(found: list[Candidate], ranking: Ranking) -> None:
     """Candidates that a likely enough one explains become symptoms; a fallback is explained by anything specific."""
+    explained: dict[str, str] = {}
+    for candidate in reversed(found):
+        for other in found:
+            if _explains(other, candidate) and not _leads_to(explained, other.cause.id, candidate.cause.id):
+                explained[candidate.cause.id] = other.cause.id
+                break
     for candidate in found:
-        reason = next((other for other in found if _explains(other, candidate)), None)
-        if reason is not None:
-            ranking.symptoms.append(replace(candidate, explained_by=reason.cause.id))
-        else:
+        by = explained.get(candidate.cause.id)
+        if by is None:
             ranking.candidates.append(candidate)
+        else:
+            ranking.symptoms.append(replace(candidate, explained_by=by))
+
+
+def _leads_to(explained: dict[str, str], start: str, goal: str) -> bool:
+    """Whether the chain of explanations from one cause arrives at another, so that a further link would close a circle."""
+    while start in explained:
+        start = explained[start]
+        if start == goal:
+            return True
+    return False
 
 
 def _explains(other: Candidate, candidate: Candidate) -> bool:

@@ -129,6 +129,8 @@ def _imported_by(missing: Missing, seen: Seen, observed: Observed) -> Missing:
     named = isinstance(target, str) and (target == missing.name or target.startswith(missing.name + "."))
     if named and not app:
         server = True
+    elif missing.kind == "third_party" and missing.sure:
+        server = False  # a server also imports its own options, such as gunicorn's worker class
     return replace(missing, by_app=app, by_package=package or "", by_server=server)
 
 

@@ -171,17 +171,21 @@ def name_not_resolved(observed: Observed) -> list[Hit]:
     return hits
 
 
-@signal("local_service_down")
-def local_service_down(observed: Observed) -> list[Hit]:
-    """A service of this same host or project, which the backend needs, isn't running."""
+def _service_down(observed: Observed, kinds: tuple[str, ...]) -> list[Hit]:
     hits = []
-    for path, service in resolve(observed.evidence, "backing_services.services[*]"):
-        local = _part(service, "local") if isinstance(service, Mapping) else {}
+    for path, service in _services(observed, kinds):
+        local = _part(service, "local")
         state = str(local.get("active_state") or "")
         if local.get("is_local") and state and state not in ("active", "running", "reloading", "activating"):
             quote = f"{local.get('unit') or service.get('host')}: {state}"
             hits.append(Hit((cite_fact(f"{path}.local", quote),), captures=_captures(service)))
     return hits
+
+
+_register("database_service_down", _DATABASES, _service_down)
+_register("redis_service_down", ("redis",), _service_down)
+_register("broker_service_down", ("amqp", "kafka"), _service_down)
+_register("local_service_down", (*_DATABASES, "redis", "amqp", "kafka", "http", "smtp"), _service_down)
 
 
 @signal("clock_off")

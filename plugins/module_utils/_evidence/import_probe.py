@@ -65,7 +65,7 @@ class Probe:
             "slowest": self.watch.slowest(),
             "withheld": self.watch.withheld,
             "private": self.watch.private,
-            "sys_path": [cap(str(path), 1000) for path in list(sys.path)[:100]],
+            "sys_path": [cap(str(path), 1000) for path in list(sys.path or ())[:100]],
         }
         final.update(self.extra)
         if error is not None:
@@ -253,6 +253,12 @@ def main(request: "dict[str, Any]", report: int, fault: int, kind: str) -> None:
         faulthandler.register(request["stack_signal"], file=fault, all_threads=True, chain=False)
     except (RuntimeError, ValueError, AttributeError, OSError):
         pass
+    if kind == "audit_hook" and not hasattr(sys, "addaudithook"):
+        text = (
+            "Python {} has no audit hooks and no namespaces can be had here, so nothing would hold the application back"
+        )
+        reporter.send({"probe": {"error": text.format(sys.version.split()[0])}})
+        reporter.leave(1)
     watch = Watch(reporter, refuse=kind == "audit_hook")
     streams = [sys.stdout, sys.stderr]
     try:

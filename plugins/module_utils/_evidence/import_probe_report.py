@@ -33,6 +33,7 @@ class Reporter:
         self.stdlib = stdlib.rpartition("/")[0] + "/" if stdlib else "\0"
         self.lines: dict[str, list[bytes]] = {}
         self.write = posix.write
+        self.leave = posix._exit
         self.open, self.read, self.close = posix.open, posix.read, posix.close
 
     def send(self, message: "dict[str, Any]") -> None:

@@ -26,7 +26,7 @@ QUIET = (
 PREPARING = set(
     "basicConfig dictConfig fileConfig load_dotenv insert append extend update setdefault filterwarnings simplefilter"
     " include_router add_middleware mount register_blueprint init_app getLogger setLevel addHandler install setup"
-    " register add_exception_handler set_event_loop_policy add_url_rule add_routes patch_all".split()
+    " register add_exception_handler set_event_loop_policy add_url_rule add_routes patch_all print loads".split()
 )
 # Last parts of calls that serve or wait, wherever in a statement they stand.
 SERVING = set(
@@ -128,7 +128,7 @@ def _is_main_guard(node: "Any") -> bool:
 
 
 def _text(node: "Any") -> "Optional[str]":
-    value = getattr(node, "value", getattr(node, "s", None))
+    value = node.value if hasattr(node, "value") else getattr(node, "s", None)
     return value if isinstance(value, str) else None
 
 

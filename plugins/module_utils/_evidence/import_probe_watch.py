@@ -85,7 +85,7 @@ class Watch:
         detail = self._detail(event, arguments)
         if detail is None:
             return
-        if event in ("os.kill", "os.killpg") and _may_hit(detail):
+        if event in ("os.kill", "os.killpg") and _may_hit(detail, self.refuse):
             self._sudden_end(sys._getframe(1), None, detail)
         elif self.refuse or what in ("connect", "resolve"):
             self._record(self.withheld, what, detail)
@@ -231,9 +231,11 @@ def exec_module(self, module):
 '''
 
 
-def _may_hit(detail: str) -> bool:
-    """Whether ``pid signal`` hits the process itself: its number, its group, or everybody."""
+def _may_hit(detail: str, shared: bool) -> bool:
+    """Whether ``pid signal`` hits the process itself: its number, its group, or everybody, if those are its own only."""
     target = detail.split(" ")[0]
+    if target == "-1" and shared:
+        return False
     return target in ("0", "-1", str(posix.getpid()), str(posix.getpgrp()), str(-posix.getpgrp()))
 
 

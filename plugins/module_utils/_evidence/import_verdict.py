@@ -164,7 +164,7 @@ def _not_run(found: Section, sentence: str, errno: Any = None) -> str:
 def _final_outcome(final: Section, chain: list[Section], found: Section, host: Host) -> str:
     if not chain:
         return "ok"
-    why = withheld_reason(chain, bool(final.get("refused")), found["withheld"], host)
+    why = withheld_reason(chain, bool(final.get("refused")), found["withheld"], host, found["sandbox"]["kind"])
     if why is not None:
         if not found["withheld"]:
             last: Section = next((one for one in chain[-1]["frames"][::-1] if one["origin"] == "app"), {})
@@ -193,7 +193,9 @@ def _final_outcome(final: Section, chain: list[Section], found: Section, host: H
     return "exception"
 
 
-def withheld_reason(chain: list[Section], refused: bool, withheld: list[Section], host: Host) -> Optional[str]:
+def withheld_reason(
+    chain: list[Section], refused: bool, withheld: list[Section], host: Host, held: str
+) -> Optional[str]:
     """What the sandbox kept from the application, when that alone may explain the exception; else None."""
     places = {(entry["file"], entry["line"]): entry["what"] for entry in withheld if entry["file"]}
     for one in chain:
@@ -207,6 +209,8 @@ def withheld_reason(chain: list[Section], refused: bool, withheld: list[Section]
         if number == ENOSPC and not (filename and host.full(filename)):
             return "write"
         if number == EFBIG or (number is not None and filename.startswith("/dev/")):
+            return "write"
+        if number == EACCES and held == "audit_hook" and filename.startswith("/") and not host.denied(filename):
             return "write"
         if number == EAGAIN or "can't start new thread" in one["message"]:
             return "exec"

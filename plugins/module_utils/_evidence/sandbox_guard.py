@@ -70,6 +70,8 @@ def tasks_of(uid: int) -> int:
 def run(kind: str, spec: Spec, report: TreeReport, reasons: list[str]) -> None:
     """Start the program, watch it to its end, report, and leave no process behind."""
     seccomp = kernel.seccomp_program(platform.machine(), bind=kind != "audit_hook", connect=spec["connect"])
+    if kind == "audit_hook" and not _has_landlock():
+        report.weaker.append("without Landlock only Python's own writes are held back")
     held = {
         "kind": kind,
         "reasons": reasons,
@@ -113,6 +115,20 @@ def run(kind: str, spec: Spec, report: TreeReport, reasons: list[str]) -> None:
     end_descendants()
 
 
+def _has_landlock() -> bool:
+    """Whether ``forbid_writes`` works here, tried in a child."""
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
+            kernel.forbid_writes(["/dev/null"])
+            code = 0
+        finally:
+            os._exit(code)
+    return os.waitpid(child, 0)[1] == 0
+
+
 def _become_program(kind: str, spec: Spec, seccomp: Optional[bytes], source: int) -> Any:
     """A generator of stages: each name is given before its work, so that an error can name it."""
     yield "session"
@@ -138,6 +154,11 @@ def _become_program(kind: str, spec: Spec, seccomp: Optional[bytes], source: int
     _become_user(kind, spec)
     kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
     yield "seccomp"
+    if kind == "audit_hook":
+        try:
+            kernel.forbid_writes(["/dev/null"])
+        except OSError:
+            pass  # said by the guard
     if seccomp is not None:
         kernel.install_seccomp(seccomp)
     yield "cwd"

@@ -87,9 +87,10 @@ def _one(fault: Fault, host: Host) -> tuple[list[str], str]:
     supervisor.wait_until_shown(fault.show)
     output = WORK / "check" / fault.name
     shutil.rmtree(output, ignore_errors=True)
-    before = _state_of(host.root, supervisor)
+    steady = fault.show in ("answering", "not_answering")
+    before = _state_of(host.root, supervisor, steady)
     status, log = playbook(host, output, quiet=True)
-    after = _state_of(host.root, supervisor)
+    after = _state_of(host.root, supervisor, steady)
     if status:
         return [f"the playbook ended with {status}:\n{log}"], "no answer"
     bundle = newest_bundle(output)
@@ -118,13 +119,11 @@ def _one(fault: Fault, host: Host) -> tuple[list[str], str]:
     return wrong, answer
 
 
-def _state_of(root: Path, supervisor: Supervisor) -> dict[str, Any]:
+def _state_of(root: Path, supervisor: Supervisor, steady: bool) -> dict[str, Any]:
     """Everything on the "host" that a diagnosis must leave alone; a crashing backend writes its own files anew meanwhile."""
     state: dict[str, Any] = {"supervisord": supervisor.pid()}
-    info = supervisor.info() or {}
-    steady = info.get("statename") == "RUNNING"
     if steady:
-        state["the backend's PID"] = info["pid"]
+        state["the backend's PID"] = (supervisor.info() or {}).get("pid")
     for path in sorted(root.rglob("*")):
         name = str(path.relative_to(root))
         status = path.lstat()

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +22,8 @@ STATES = {
     "unknown": "STATE UNKNOWN",
 }
 SICK = frozenset({"crash_loop", "failed", "hung", "degraded"})
+# Fractions of a second in an ISO 8601 time, which nobody needs to read.
+_SECONDS = re.compile(r"\.\d+(?=Z|$)")
 # Lower bounds of the words for a confidence, highest first.
 CONFIDENCE_WORDS = ((0.95, "very high"), (0.8, "high"), (0.55, "moderate"), (0.3, "low"), (0.0, "very low"))
 
@@ -93,7 +96,7 @@ def verdict(host: str, evidence: Mapping[str, Any], diagnosis: Mapping[str, Any]
         service=service_name(evidence),
         runtime=text.one_line(service.get("runtime") or target.get("runtime") or "unknown"),
         directory=directory,
-        collected_at=text.one_line(target.get("collected_at") or ""),
+        collected_at=_SECONDS.sub("", text.one_line(target.get("collected_at") or "")),
         state=state,
         state_line=": ".join(filter(None, (STATES.get(state, state.upper()), how_it_stands(service)))),
         cause=cause,
@@ -201,6 +204,8 @@ def _next_steps(diagnosis: Mapping[str, Any], cause: str) -> tuple[Step, ...]:
     """The fix where a role of it exists; else what to ask whom and what to type; the next check when nothing is certain."""
     remedy = part(diagnosis, "remediation")
     steps: list[Step] = []
+    if cause == "healthy":
+        return ()
     if remedy.get("role") and remedy.get("command"):
         steps.append(Step("fix", text.one_line(remedy["command"])))
         if not remedy.get("automatic") and remedy.get("why_not_automatic"):

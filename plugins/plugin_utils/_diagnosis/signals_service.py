@@ -18,6 +18,7 @@ _COMPLAINT = re.compile(
     r"not found|no such|abort|killed|panic|timed? ?out|unknown|usage:|\[errno",
     re.IGNORECASE,
 )
+_EXITED = re.compile(r"exited|status=|exit status|terminated|code=|died|stopped with", re.IGNORECASE)
 _CLEAN_STOP = re.compile(
     r"Shutting down$|Finished server process|Handling signal: (?:term|int|quit)|warm shutdown|Received SIGTERM|"
     r"Application shutdown complete|Deactivated successfully|Goodbye to you",
@@ -152,10 +153,13 @@ def ended_silently(observed: Observed) -> list[Hit]:
     """The process ended, and neither a traceback nor any complaint of the application stands in its log."""
     ended = exited_badly(observed)
     code = observed.fact("service.exit.code")
-    if ended is None and code == 0 and not running(observed):
+    if ended is not None and ended.quote == "start-limit-hit":
+        ended = None  # that says that it was started too often, not how it ended
+    if ended is None and code == 0 and not running(observed) and observed.fact("service.result") != "start-limit-hit":
         ended = cite_fact("service.exit.code", 0)
     if ended is None and observed.ended and observed.attempts:
-        last = next((line for line in reversed(observed.lines) if line.by == "supervisor"), None)
+        exits = (line for line in reversed(observed.lines) if line.by == "supervisor" and _EXITED.search(line.text))
+        last = next(exits, None)
         ended = last.citation if last else None
     if ended is None or running(observed):
         return []

@@ -199,9 +199,7 @@ class Probe:
     def step_celery(self, app: str) -> None:
         """The application as ``celery -A`` finds it, and the task modules that a worker loads."""
         self.statement = "celery -A " + app
-        from celery.app.utils import find_app  # type: ignore[import-not-found]
-
-        found = find_app(app)
+        found = imported("celery.app.utils").find_app(app)
         self.extra["attribute"] = {"wanted": app, "exists": True, "type": type(found).__name__, "names": []}
         self.statement = f"celery -A {app}: task modules"
         found.loader.import_default_modules()
@@ -209,11 +207,8 @@ class Probe:
     def step_django(self) -> None:
         """``django.setup()``, then what ``runserver`` loads: the URLs and the WSGI or ASGI application."""
         self.statement = "django.setup()"
-        import django  # type: ignore[import-not-found]
-
-        django.setup()
-        from django.conf import settings  # type: ignore[import-not-found]
-
+        imported("django").setup()
+        settings = imported("django.conf").settings
         for name in ("ROOT_URLCONF", "WSGI_APPLICATION", "ASGI_APPLICATION"):
             text = getattr(settings, name, None)
             if text and isinstance(text, str):
@@ -223,9 +218,13 @@ class Probe:
     def step_dotenv(self, path: str) -> None:
         """uvicorn's ``--env-file``."""
         self.statement = "environment file " + path
-        from dotenv import load_dotenv  # type: ignore[import-not-found]
+        imported("dotenv").load_dotenv(dotenv_path=path)
 
-        load_dotenv(dotenv_path=path)
+
+def imported(name: str) -> "Any":
+    """A module of the backend's own packages."""
+    __import__(name)
+    return sys.modules[name]
 
 
 def public_names(module: "Any") -> "list[str]":

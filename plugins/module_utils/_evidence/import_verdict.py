@@ -9,17 +9,15 @@ and never decides on its own what the sandbox or the kernel know better.
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from typing import Any, Callable, Optional
 
+from . import import_shapes as shapes
 from .access_check import Identity, check
+from .import_shapes import integer, plain_list, text
 from .model import Section
 from .sandbox import Result
-
-MAX_TEXT = 4400
-MAX_FRAMES = 50
 
 # Refused connections, absent networks and names that don't resolve, whatever library says so.
 NETWORK_ERRNOS = frozenset({64, 99, 100, 101, 103, 104, 110, 111, 113, -2, -3, -5})
@@ -30,11 +28,6 @@ NETWORK_WORDS = re.compile(
     re.IGNORECASE,
 )
 EAGAIN, EACCES, EFBIG, ENOSPC, EROFS = 11, 13, 27, 28, 30
-_CANNOT_IMPORT = re.compile(
-    r"cannot import name ['\"](?P<name>\w+)['\"](?: from (?P<partial>partially initialized module )?['\"](?P<module>[\w.]+)['\"]"
-    r")?"
-)
-_FAULT_FRAME = re.compile(r'  File "(?P<file>.*?)", line (?P<line>\d+|\?\?\?) in (?P<function>.*)\Z')
 STAGES = {
     "cwd": "the working directory {cwd} can't be entered as user {user}: {text}",
     "exec": "the interpreter {python} can't be started as user {user}: {text}",
@@ -56,11 +49,13 @@ def section(result: Result, words: dict[str, str], host: Host) -> Section:
         "duration_ms": integer(final.get("duration_ms")) if final else integer(ended.get("ms")),
         "statement": text(final.get("statement")) or _progress(result),
         "sandbox": sandbox_words(result.sandbox),
-        "withheld": [_withheld(entry) for entry in plain_list(final.get("withheld") or sudden.get("withheld"))[:50]],
-        "private": [_withheld(entry) for entry in plain_list(final.get("private") or sudden.get("private"))[:50]],
+        "withheld": [
+            shapes.withheld(entry) for entry in plain_list(final.get("withheld") or sudden.get("withheld"))[:50]
+        ],
+        "private": [shapes.withheld(entry) for entry in plain_list(final.get("private") or sudden.get("private"))[:50]],
         "exception": None,
         "missing_name": None,
-        "attribute": _attribute(final.get("attribute")),
+        "attribute": shapes.attribute(final.get("attribute")),
         "system_exit": None,
         "exit_code": integer(ended.get("code")),
         "signal": integer(ended.get("signal")),
@@ -69,7 +64,7 @@ def section(result: Result, words: dict[str, str], host: Host) -> Section:
         "peak_rss_bytes": integer(ended.get("peak_rss_bytes")),
         "stack": [],
         "importing": [text(name, 200) for name in plain_list(final.get("importing") or sudden.get("importing"))[:30]],
-        "slowest": [_slow(entry) for entry in plain_list(final.get("slowest"))[:10]],
+        "slowest": [shapes.slow(entry) for entry in plain_list(final.get("slowest"))[:10]],
         "import_count": integer(final.get("import_count")),
         "sys_path": [text(path, 1000) for path in plain_list(final.get("sys_path"))[:100]],
         "script": final.get("script") if isinstance(final.get("script"), dict) else None,
@@ -78,15 +73,15 @@ def section(result: Result, words: dict[str, str], host: Host) -> Section:
         "output_truncated": result.output_truncated,
         "faulthandler": result.fault[:8192] or None,
     }
-    chain = [as_on_host(exception(entry), host) for entry in plain_list((final or sudden).get("chain"))[:8]]
+    chain = [as_on_host(shapes.exception(entry), host) for entry in plain_list((final or sudden).get("chain"))[:8]]
     if chain:
         found["exception"] = dict(chain[-1], chain=chain)
-        found["missing_name"] = missing_name(chain, final.get("names"))
+        found["missing_name"] = shapes.missing_name(chain, final.get("names"))
     found["outcome"] = _outcome(result, final, sudden, start, chain, found, words, host)
     if found["outcome"] in ("timeout", "killed", "crashed"):
-        found["stack"] = stack_of(result.fault, host.origin)
+        found["stack"] = shapes.stack_of(result.fault, host.origin)
         if sudden.get("kill") is not None and not found["stack"] and found["limit"] is None:
-            found["stack"] = [frame(entry) for entry in plain_list(sudden.get("stack"))[:MAX_FRAMES]]
+            found["stack"] = [shapes.frame(entry) for entry in plain_list(sudden.get("stack"))[: shapes.MAX_FRAMES]]
             found["sent_by_itself"] = True
     return found
 
@@ -135,7 +130,7 @@ def _outcome(
             "line": integer(sudden.get("line")),
             "function": text(sudden.get("function"), 200),
         }
-        found["stack"] = [frame(entry) for entry in plain_list(sudden.get("stack"))[:MAX_FRAMES]]
+        found["stack"] = [shapes.frame(entry) for entry in plain_list(sudden.get("stack"))[: shapes.MAX_FRAMES]]
         return "system_exit"
     failure = text(_last(result, "probe").get("error"))
     if failure:
@@ -261,133 +256,6 @@ def sandbox_words(held: Optional[Section]) -> Section:
     }
 
 
-def exception(entry: Any) -> Section:
-    """One exception of the report, in the evidence's shape."""
-    given = entry if isinstance(entry, dict) else {}
-    syntax = given.get("syntax")
-    found: Section = {
-        "type": text(given.get("type"), 200) or "unknown",
-        "module": text(given.get("module"), 200),
-        "bases": [str(base)[:200] for base in plain_list(given.get("bases"))[:12]],
-        "message": text(given.get("message")) or "",
-        "relation": given.get("relation") if given.get("relation") in ("cause", "context") else None,
-        "frames": [frame(one) for one in plain_list(given.get("frames"))[:MAX_FRAMES]],
-        "truncated_frames": integer(given.get("truncated_frames")) or 0,
-        "name": text(given.get("name"), 400),
-        "attribute": text(given.get("attribute"), 400),
-        "errno": integer(given.get("errno")),
-        "filename": text(given.get("filename")),
-        "syntax": None,
-    }
-    if isinstance(syntax, dict):
-        found["syntax"] = {
-            "file": text(syntax.get("file")),
-            "line": integer(syntax.get("line")),
-            "offset": integer(syntax.get("offset")),
-            "text": text(syntax.get("text"), 500),
-        }
-    fields = plain_list(given.get("fields"))
-    if fields:
-        names = ("field", "type", "message")
-        found["fields"] = [
-            {name: text(one.get(name), 500) for name in names} for one in fields[:50] if isinstance(one, dict)
-        ]
-    inner = plain_list(given.get("exceptions"))
-    if inner:
-        found["exceptions"] = [exception(one) for one in inner[:8]]
-    return found
-
-
-def frame(entry: Any) -> Section:
-    """One frame of the report, in the evidence's shape."""
-    given = entry if isinstance(entry, dict) else {}
-    return {
-        "file": text(given.get("file")) or "",
-        "line": integer(given.get("line")),
-        "function": text(given.get("function"), 200),
-        "code": text(given.get("code"), 500),
-        "origin": text(given.get("origin"), 20) or "other",
-    }
-
-
-def missing_name(chain: list[Section], near: Any) -> Optional[Section]:
-    """A name that a module lacks, for the last ``cannot import name`` of the chain."""
-    for one in reversed(chain):
-        match = _CANNOT_IMPORT.search(one["message"]) if one["type"] == "ImportError" else None
-        if not match:
-            continue
-        known = near if isinstance(near, dict) and near.get("module") == (match["module"] or one["name"]) else {}
-        return {
-            "name": one["attribute"] or match["name"],
-            "module": match["module"] or one["name"],
-            "module_file": text(known.get("file")) or _file_in(one["message"]),
-            "similar": similar(match["name"], plain_list(known.get("names"))),
-            "partially_initialized": bool(match["partial"] or known.get("initializing")),
-        }
-    return None
-
-
-def _file_in(message: str) -> Optional[str]:
-    """The path in the last parentheses of an import error."""
-    inner = re.findall(r"\((/[^()]*)\)", message)
-    return inner[-1] if inner else None
-
-
-def similar(wanted: str, names: list[Any]) -> list[str]:
-    """Up to five of ``names`` that look like ``wanted``."""
-    candidates = [name for name in names if isinstance(name, str)]
-    folded = [name for name in candidates if name.lower() == wanted.lower()]
-    return list(dict.fromkeys(folded + difflib.get_close_matches(wanted, candidates, 5, 0.5)))[:5]
-
-
-def stack_of(fault: str, origin: Callable[[str], str]) -> list[Section]:
-    """The main thread's frames of a faulthandler dump, outermost first."""
-    threads: list[list[Section]] = []
-    current = 0
-    for line in fault.splitlines():
-        if line.startswith(("Current thread", "Thread", "Stack (most recent call first)")):
-            if line.startswith("Current thread"):
-                current = len(threads)
-            threads.append([])
-        match = _FAULT_FRAME.match(line)
-        if match and threads:
-            number = int(match["line"]) if match["line"].isdigit() else None
-            if not match["file"].startswith(("<firstaid", "<string>", "<frozen importlib")):
-                entry = {"file": match["file"], "line": number, "function": match["function"], "code": None}
-                threads[-1].append(dict(entry, origin=origin(match["file"])))
-    return threads[current][::-1][-MAX_FRAMES:] if threads else []
-
-
-def _attribute(given: Any) -> Optional[Section]:
-    if not isinstance(given, dict):
-        return None
-    wanted = text(given.get("wanted"), 200) or ""
-    return {
-        "wanted": wanted,
-        "exists": bool(given.get("exists")),
-        "type": text(given.get("type"), 200),
-        "similar": similar(wanted, plain_list(given.get("names"))),
-    }
-
-
-def _withheld(entry: Any) -> Section:
-    given = entry if isinstance(entry, dict) else {}
-    return {
-        "what": text(given.get("what"), 20) or "write",
-        "detail": text(given.get("detail"), 400),
-        "file": text(given.get("file")),
-        "line": integer(given.get("line")),
-    }
-
-
-def _slow(entry: Any) -> Section:
-    given = entry if isinstance(entry, dict) else {}
-    numbers = {
-        name: given.get(name) if isinstance(given.get(name), (int, float)) else None for name in ("ms", "own_ms")
-    }
-    return {"module": text(given.get("module"), 200), **numbers}
-
-
 def _progress(result: Result) -> Optional[str]:
     """The step at which a test ended that could not say so itself."""
     step = _last(result, "progress").get("step")
@@ -399,21 +267,6 @@ def _progress(result: Result) -> Optional[str]:
 
 def _last(result: Result, name: str) -> Section:
     return next((message[name] for message in reversed(result.reports) if isinstance(message.get(name), dict)), {})
-
-
-def text(value: Any, size: int = MAX_TEXT) -> Optional[str]:
-    """A text of at most ``size`` characters, None for anything else."""
-    return value[:size] if isinstance(value, str) else None
-
-
-def integer(value: Any) -> Optional[int]:
-    """A whole number, None for anything else."""
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def plain_list(value: Any) -> list[Any]:
-    """A list, empty for anything else."""
-    return value if isinstance(value, list) else []
 
 
 def host_read_only(path: str) -> bool:

@@ -188,6 +188,9 @@ def _links(observed: Observed) -> list[tuple[str, Mapping[str, Any], str]]:
     for path, link in resolve(observed.evidence, "symlinks.links[*]"):
         if isinstance(link, Mapping) and (link.get("exists") is False or link.get("loop") or link.get("self")):
             found.append((path, link, str(link.get("path", "")).rstrip("/").rpartition("/")[2]))
+    for path, item in resolve(observed.evidence, "access.paths[*]"):
+        if isinstance(item, Mapping) and item.get("type") == "missing" and item.get("purpose") == "code":
+            found.append((path, item, str(item.get("path", "")).rstrip("/").rpartition("/")[2]))
     for path, link in resolve(observed.evidence, "symlinks.text_instead_of_link[*]"):
         if isinstance(link, Mapping):
             found.append((path, link, str(link.get("path", "")).rstrip("/").rpartition("/")[2]))

@@ -30,7 +30,8 @@ _CLEAN_STOP = re.compile(
 def answering(observed: Observed) -> list[Hit]:
     """A health endpoint, or any other, answers without a server error."""
     state = by_health(observed)
-    if state is not None and state.name == "healthy" and running(observed) is not False:
+    stopped = running(observed) is False and exited_badly(observed) is not None
+    if state is not None and state.name == "healthy" and not stopped:
         return [Hit(state.reasons)]
     return []
 

@@ -67,7 +67,8 @@ def exited_badly(observed: Observed) -> Citation | None:
     if name and name not in _STOP_SIGNALS:
         return cite_fact("service.exit.signal", name)
     result = observed.fact("service.result")
-    if isinstance(result, str) and result not in ("success", ""):
+    asked = result == "exit-code" and code in _STOP_CODES
+    if isinstance(result, str) and result not in ("success", "") and not asked:
         return cite_fact("service.result", result)
     return None
 
@@ -84,7 +85,7 @@ def _by_supervisor(observed: Observed) -> State | None:
     if runs:
         return _while_running(observed)
     active = str(service.get("active_state") or "").lower()
-    if active == "failed" or active == "fatal":
+    if active in ("failed", "fatal") and (bad is not None or _code(service) not in _STOP_CODES):
         return State("failed", True, reasons=(cite_fact("service.active_state", service["active_state"]),))
     if bad is not None:
         looped = observed.failed_starts >= 3
@@ -92,6 +93,11 @@ def _by_supervisor(observed: Observed) -> State | None:
     if service.get("load_state") in ("not-found", "bad-setting", "error", "masked"):
         return State("failed", True, reasons=(cite_fact("service.load_state", service["load_state"]),))
     return None
+
+
+def _code(service: Mapping[str, Any]) -> Any:
+    ending = service.get("exit")
+    return ending.get("code") if isinstance(ending, Mapping) else None
 
 
 def _looping(observed: Observed, service: Mapping[str, Any]) -> tuple[Citation, ...]:

@@ -49,7 +49,7 @@ _AFFECTS = {
     "inline_comment": ["systemd", "docker"],
     "nul": ["systemd", "dotenv", "docker", "shell"],
     "not_utf8": ["systemd", "dotenv", "docker"],
-    "control_character": ["systemd"],
+    "control_character": ["systemd", "dotenv", "docker"],
     "continued_comment": ["systemd"],
 }
 
@@ -129,7 +129,7 @@ def parse(raw: bytes, systemd_version: int = COMMENTS_END_SINCE) -> EnvFile:
         seen.add(name)
         result.intended[name] = _intended_value(entry)
         _judge(entry, result)
-        if NAME.match(entry.key) and not _has_control(entry.value):
+        if NAME.match(entry.key):
             result.variables[entry.key] = entry.value
         elif name not in result.not_loaded:
             result.not_loaded.append(name)

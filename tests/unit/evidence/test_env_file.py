@@ -18,6 +18,7 @@ def ctx() -> Context:
     return Context(params={}, deadline=time.monotonic() + 30)
 
 
+# Compared with what `systemd-run -p EnvironmentFile=` sets under systemd 247, 252 and 257.
 @pytest.mark.parametrize(
     ("raw", "variables"),
     [
@@ -39,6 +40,7 @@ def ctx() -> Context:
         (b"A\nB=2", {"B": "2"}),
         (b'A="open\nB=2\n', {"A": "open\nB=2\n"}),
         (b"# comment \\\nA=1\n", {"A": "1"}),
+        (b"A='a\r\nb'\nB=\x01\n", {"A": "a\r\nb", "B": "\x01"}),
     ],
 )
 def test_variables_are_those_that_systemd_sets(raw: bytes, variables: dict[str, str]) -> None:

@@ -32,16 +32,13 @@ def section(
 
     :param directives: effective settings as written, from :func:`systemd_unit_files.merge`.
     """
-    name = unit.get("Id")
     user, group = unit.get("User"), unit.get("Group")
     folder, optional = working_directory(unit)
     return {
         "files": files,
         "directives": directives,
-        "exec_start": [exact_argv(item, directives.get("ExecStart", []), name) for item in commands(unit, "ExecStart")],
-        "exec_start_pre": [
-            exact_argv(item, directives.get("ExecStartPre", []), name) for item in commands(unit, "ExecStartPre")
-        ],
+        "exec_start": all_argv(unit, directives, "ExecStart"),
+        "exec_start_pre": all_argv(unit, directives, "ExecStartPre"),
         "type": unit.get("Type") or None,
         "user": user or None,
         "user_exists": True if user in _NOLOGIN_IDS or unit.yes("DynamicUser") else account(user) is not None,
@@ -75,12 +72,22 @@ def section(
     }
 
 
+def all_argv(unit: Properties, directives: Mapping[str, Sequence[str]], step: str) -> list[list[str]]:
+    """The commands of one step; as written, where systemd did not take them."""
+    written, name = directives.get(step, []), unit.get("Id")
+    known = commands(unit, step)
+    if known:
+        return [exact_argv(item, written, name) for item in known]
+    lines = [line for value in written for line in split_commands(value)]
+    return [[expand_specifiers(word, name) for word in line.argv] for line in lines]
+
+
 def main_command(unit: Properties, directives: Mapping[str, Sequence[str]], environ: Mapping[str, str]) -> list[str]:
     """The command that is executed, variables replaced; of several (oneshot) the first that failed. Empty if none."""
     statuses = commands(unit, "ExecStart")
     if not statuses:
-        written = [line for value in directives.get("ExecStart", []) for line in split_commands(value)]
-        return expand_variables(written[0].argv, environ) if written else []
+        written = all_argv(unit, directives, "ExecStart")
+        return expand_variables(written[0], environ) if written else []
     status = next((item for item in statuses if item.failed), statuses[0])
     argv = exact_argv(status, directives.get("ExecStart", []), unit.get("Id"))
     argv[0] = find_executable(argv[0], environ.get("PATH", DEFAULT_PATH))

@@ -14,6 +14,9 @@ from .context import KIB, Context
 from .model import Backend, Section, Unavailable
 
 VERIFY_SECONDS = 4.0
+# Old versions colour their messages even into a pipe.
+PLAIN = {"SYSTEMD_COLORS": "0", "SYSTEMD_LOG_COLOR": "0", "SYSTEMD_LOG_LOCATION": "0"}
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _LINE = re.compile(r"^(?P<file>/[^:]+):(?P<line>\d+): (?P<text>.+)$")
 
 
@@ -26,7 +29,7 @@ def collect(backend: Backend, ctx: Context) -> Section:
     if backend.runtime != "systemd" or path in (None, "/dev/null"):
         return {"problems": []}
     target = os.path.join(os.path.dirname(path), backend.name)
-    result = ctx.run(["systemd-analyze", "verify", "--man=no", target], timeout=VERIFY_SECONDS, max_bytes=256 * KIB)
+    result = ctx.run(["systemd-analyze", "verify", "--man=no", target], VERIFY_SECONDS, 256 * KIB, PLAIN)
     if result.exit_status is None or result.timed_out:
         raise Unavailable(f"the unit was not verified: {result.error}")
     return {"problems": parse_verify(result.stderr, [item["path"] for item in backend.unit["files"]], backend.name)}
@@ -35,7 +38,7 @@ def collect(backend: Backend, ctx: Context) -> Section:
 def parse_verify(text: str, paths: Sequence[str], name: str) -> list[dict[str, Any]]:
     """Lines that speak of this unit; those about units that it merely pulls in are left out."""
     problems: list[dict[str, Any]] = []
-    for line in text.splitlines():
+    for line in _COLOUR.sub("", text).splitlines():
         match = _LINE.match(line)
         if match and match.group("file") in paths:
             problems.append(

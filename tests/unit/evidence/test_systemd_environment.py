@@ -118,7 +118,7 @@ def test_verify_leaves_out_other_units() -> None:
     text = (
         "/etc/systemd/system/api.service:7: Unknown key name 'Bogus' in section 'Service', ignoring.\n"
         "/lib/systemd/system/other.service:3: something\n"
-        "api.service: Command /nope is not executable: No such file or directory\n"
+        "\x1b[0;1;31mapi.service: Command /nope is not executable: No such file or directory\x1b[0m\n"
     )
     assert systemd_verify.parse_verify(text, ["/etc/systemd/system/api.service"], "api.service") == [
         {

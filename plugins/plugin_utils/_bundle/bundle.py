@@ -12,13 +12,14 @@ from . import text
 from .blocks import part
 from .files import FILES, render
 from .outcome import Outcome
-from .outline import outline
+from .outline import outline, table
 from .report import html_report, markdown_report
 from .store import Store
 from .summary import console, summary
 from .verdict import Verdict, service_name, verdict
 
 SCHEMA = 1
+_SERVICE_COLUMNS = ("name", "runtime", "state", "restarts", "python", "sick")
 
 
 def add_verdicts(outcome: Outcome) -> None:
@@ -38,7 +39,14 @@ def write_host(store: Store, outcome: Outcome) -> None:
     if outcome.problem:
         store.write(f"{text.path_name(outcome.host)}/00-SUMMARY.txt", "\n".join(text.wrap(outcome.problem)) + "\n")
     if outcome.examined:
-        shown = ["The services that were considered, because none was asked for.", "", *outline(outcome.examined)]
+        shown = [
+            "The services that were considered, because none was asked for. What is wrong with each stands last.",
+            "",
+        ]
+        ranked = sorted(
+            outcome.examined, key=lambda one: (not one.get("sick"), not one.get("python"), str(one.get("name")))
+        )
+        shown += table(ranked, columns=_SERVICE_COLUMNS) or outline(ranked)
         store.write(f"{text.path_name(outcome.host)}/services.txt", "\n".join(shown) + "\n")
     for (evidence, diagnosis), one in zip(outcome.documents, outcome.verdicts):
         store.write(f"{one.directory}/00-SUMMARY.txt", summary(one))

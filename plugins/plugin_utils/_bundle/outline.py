@@ -91,7 +91,11 @@ def table(records: Sequence[Mapping[str, Any]], indent: str = "", columns: Seque
         return None
     rows = [[_cell(name, record.get(name)) for name in names] for record in records[:MAX_ROWS]]
     widths = [max(len(text.label(name)), *(len(row[at]) for row in rows)) for at, name in enumerate(names)]
-    if any(width > MAX_COLUMN for width in widths[:-1]) or sum(widths) + 2 * len(widths) > MAX_TABLE_WIDTH:
+    # The last column isn't padded, so it may be a sentence.
+    if (
+        any(width > MAX_COLUMN for width in widths[:-1])
+        or sum(widths[:-1]) + min(widths[-1], MAX_COLUMN) > MAX_TABLE_WIDTH
+    ):
         return None
     head = "  ".join(f"{text.label(name).upper():<{widths[at]}}" for at, name in enumerate(names))
     lines = [(indent + head).rstrip()]

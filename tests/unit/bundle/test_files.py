@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.firstaid.backend.plugins.plugin_utils._bundle.files import FILES, render
+from ansible_collections.firstaid.backend.plugins.plugin_utils._bundle.outline import table
 
 from . import samples
 
@@ -105,3 +106,10 @@ _JSON = st.recursive(
 def test_misshapen_evidence_never_breaks_a_file(sections: dict[str, Any]) -> None:
     for entry in FILES:
         assert render(entry, samples.evidence(**sections), "t").startswith(entry.name)
+
+
+def test_a_sentence_may_end_a_table_but_not_stand_inside_of_one() -> None:
+    long = "a sentence that is much longer than any column but the last one may be in a table of facts"
+    rows = table([{"name": "web", "sick": long}, {"name": "cron", "sick": None}])
+    assert rows == ["NAME  SICK", f"web   {long}", "cron  -"]
+    assert table([{"sick": long, "name": "web"}]) is None

@@ -53,7 +53,8 @@ def resolve(backend: Backend, ctx: Context) -> None:
     Wrappers that set variables or change directory or user change ``backend.environ``, ``cwd`` and ``user``;
     ``app.origin`` says so.
     """
-    launch = unwrap(backend.argv, backend.environ, backend.cwd or "/", ctx)
+    # No process can be given a NUL, but a broken source of the command may have one, and no system call takes it.
+    launch = unwrap([word.replace("\0", "") for word in backend.argv], backend.environ, backend.cwd or "/", ctx)
     app = App(
         argv=list(launch.argv), steps=launch.steps, environment_dir=launch.environment_dir, problem=launch.problem
     )

@@ -111,7 +111,7 @@ class Launch:
 
     def absolute(self, path: str) -> str:
         """A path as the process would see it, relative ones from its working directory."""
-        return os.path.normpath(os.path.join(self.cwd or "/", path))
+        return os.path.normpath(os.path.join(self.cwd or "/", path)).replace("\0", "")
 
     def setenv(self, name: str, value: str, origin: str) -> None:
         """Set a variable as the wrapper ``origin`` does."""

@@ -67,6 +67,7 @@ def follow(
     :param script: path of the script for ``$0``, None for ``sh -c`` text.
     :param arguments: the words for ``$1`` and ``"$@"``.
     """
+    text = text.replace("\0", "")
     state = ShellResult(cwd=cwd, environ=dict(environ))
     best: Optional[tuple[list[str], int, Optional[str], dict[str, str]]] = None
     redirected: list[str] = []

@@ -118,7 +118,8 @@ class Evaluator:
             RecursionError,
         ):
             return UNKNOWN
-        return UNKNOWN if isinstance(result, (str, bytes)) and len(result) > MAX_TEXT else result
+        unusable = isinstance(result, str) and (len(result) > MAX_TEXT or "\0" in result)
+        return UNKNOWN if unusable else result
 
     def _all(self, nodes: list[Any]) -> list[Any]:
         return [self.value(node) for node in nodes]

@@ -60,6 +60,7 @@ def section(result: Result, words: dict[str, str], host: Host) -> Section:
         "exit_code": integer(ended.get("code")),
         "signal": integer(ended.get("signal")),
         "limit": text(ended.get("limit")),
+        "starved": starved(ended),
         "cpu_ms": integer(ended.get("cpu_ms")),
         "peak_rss_bytes": integer(ended.get("peak_rss_bytes")),
         "stack": [],
@@ -149,6 +150,12 @@ def _outcome(
             f"the interpreter {words['python']} ended with status {found['exit_code']} before it ran a line: {first[:300]}",
         )
     return "crashed"
+
+
+def starved(ended: Section) -> bool:
+    """Whether the time ran out because the host gave too little processor time, not because the program waited."""
+    cpu, wall = integer(ended.get("cpu_ms")), integer(ended.get("ms"))
+    return ended.get("limit") == "time" and ended.get("state") == "R" and cpu is not None and 2 * cpu < (wall or 0)
 
 
 def _not_run(found: Section, sentence: str, errno: Any = None) -> str:

@@ -31,6 +31,8 @@ OUTPUT_BYTES = 64 * KIB
 REPORT_BYTES = 4 * MIB
 # How long the launcher may take for making and taking away a sandbox, on top of the program's own limit.
 GRACE_S = 4.0
+# Part of it that making the sandbox may take before it counts against the program's time.
+SETUP_S = 1.5
 
 PACKAGE = "firstaid_sandbox"
 # The launcher's interpreter runs isolated: neither the environment nor the current directory can change it.
@@ -154,6 +156,8 @@ def run(request: Request) -> Result:
     spec = dict(vars(request))
     spec.update({f"{name}_fd": pair[1] for name, pair in pipes.items()})
     spec["euid"] = os.geteuid()
+    # The clock is the same in all processes: a slow host shortens the program's time, not the caller's.
+    spec["until"] = started + request.timeout + SETUP_S
     program = bundle(
         PACKAGE,
         (sandbox_kernel, sandbox_mounts, sandbox_guard, sandbox_launcher),

@@ -266,3 +266,16 @@ def test_sandbox_words_say_what_is_weaker() -> None:
     words = import_verdict.sandbox_words(held)
     assert (words["kind"], words["writes"]) == ("audit_hook", "withheld")
     assert "CAP_SYS_ADMIN" in words["reason"] and "no system call filter" in words["reason"]
+
+
+@pytest.mark.parametrize(
+    ("ended", "expected"),
+    [
+        ({"limit": "time", "state": "R", "cpu_ms": 900, "ms": 5000}, True),
+        ({"limit": "time", "state": "R", "cpu_ms": 4900, "ms": 5000}, False),
+        ({"limit": "time", "state": "S", "cpu_ms": 100, "ms": 5000}, False),
+        ({"limit": None, "state": "R", "cpu_ms": 100, "ms": 5000}, False),
+    ],
+)
+def test_starved_is_told_from_hanging(ended: dict[str, Any], expected: bool) -> None:
+    assert import_verdict.starved(ended) is expected

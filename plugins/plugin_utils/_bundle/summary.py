@@ -13,18 +13,17 @@ from .verdict import Proof, Verdict
 # A terminal of 80 by 24 characters, less the line of the prompt.
 LINES = 23
 _GUTTER = 12
-# Sentences, and commands, of what to do next.
-_STEPS = 2
 # Tried in turn until the summary fits: lines of explanation, proofs, lines of one proof, lines each of what was ruled out
-# and not seen, blank lines between the parts.
+# and not seen, sentences and commands each of what to do next, blank lines between the parts.
 _FITS = (
-    (4, 5, 2, 2, True),
-    (3, 4, 2, 2, True),
-    (3, 3, 2, 1, True),
-    (2, 3, 2, 1, False),
-    (2, 3, 1, 1, False),
-    (1, 2, 1, 1, False),
-    (1, 1, 1, 1, False),
+    (4, 5, 2, 2, 2, True),
+    (3, 4, 2, 2, 2, True),
+    (3, 3, 2, 1, 1, True),
+    (2, 3, 2, 1, 1, True),
+    (2, 3, 2, 1, 1, False),
+    (2, 3, 1, 1, 1, False),
+    (1, 2, 1, 1, 1, False),
+    (1, 1, 1, 1, 1, False),
 )
 
 
@@ -48,7 +47,7 @@ def console(verdict: Verdict) -> list[str]:
     if verdict.subject:
         lines += _field("about", verdict.subject, 2)
     lines += _proofs("evidence", verdict.proofs[:3], 2)
-    lines += _next(verdict)
+    lines += _next(verdict, 2)
     return [line.rstrip() for line in lines]
 
 
@@ -72,7 +71,9 @@ def _proofs(name: str, proofs: Sequence[Proof], most: int) -> list[str]:
     return [_gutter(name if number == 0 else "") + line for number, line in enumerate(lines)]
 
 
-def _screen(verdict: Verdict, explanation: int, proofs: int, most: int, rest: int, spaced: bool) -> list[str]:
+def _screen(
+    verdict: Verdict, explanation: int, proofs: int, most: int, rest: int, steps: int, spaced: bool
+) -> list[str]:
     gap = [""] if spaced else []
     who = f"{verdict.host} / {verdict.service} ({verdict.runtime})"
     when = verdict.collected_at
@@ -87,7 +88,7 @@ def _screen(verdict: Verdict, explanation: int, proofs: int, most: int, rest: in
     lines += gap
     lines += _proofs("EVIDENCE", verdict.proofs[:proofs], most)
     lines += _proofs("AGAINST IT", verdict.against[:1], most)
-    lines += [*(gap if verdict.proofs or verdict.against else []), *_next(verdict, upper=True)]
+    lines += [*(gap if verdict.proofs or verdict.against else []), *_next(verdict, steps, upper=True)]
     lines += gap
     for name, items in (
         ("AS WELL", verdict.contributing),
@@ -100,10 +101,10 @@ def _screen(verdict: Verdict, explanation: int, proofs: int, most: int, rest: in
     return [line.rstrip() for line in lines]
 
 
-def _next(verdict: Verdict, upper: bool = False) -> list[str]:
+def _next(verdict: Verdict, steps: int, upper: bool = False) -> list[str]:
     """The first words and the first commands; the reports have them all."""
-    words = [step for step in verdict.next_steps if step.kind == "words"][:_STEPS]
-    commands = [step for step in verdict.next_steps if step.kind != "words"][:_STEPS]
+    words = [step for step in verdict.next_steps if step.kind == "words"][:steps]
+    commands = [step for step in verdict.next_steps if step.kind != "words"][:steps]
     lines: list[str] = []
     for step in verdict.next_steps:
         name = "" if lines else ("NEXT" if upper else "next")

@@ -12,7 +12,8 @@ import shlex
 from typing import Any, Callable, Optional
 
 from . import app_logs, servers_asgi, servers_script, servers_wsgi
-from .app_launch import Launch, find_program, is_python, step, unwrap
+from .app_launch import unwrap
+from .app_program import Launch, find_program, is_python, step
 from .app_script import inspect
 from .app_static import parse_source, top_level_names
 from .context import KIB, Context

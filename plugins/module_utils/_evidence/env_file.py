@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from .context import MIB, Context
+from .env_file_split import BLANK, Assignment, split
 from .redaction import learn
 from .secret_names import is_sensitive_name
 
@@ -30,8 +31,6 @@ COMMENTS_END_SINCE = 254
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _EXPORT = re.compile(r"(?:export|set|SET)[ \t]+(?=\S)")
-_BLANK = " \t"
-_NEWLINE = "\r\n"
 _TYPOGRAPHIC = "\u2018\u2019\u201c\u201d"
 _BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
 _URL_PASSWORD = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://[^\s/:@]*:([^\s]+)@[^\s@]*")
@@ -62,20 +61,6 @@ class Malformed:
     problem: str
     text: str
     affects: list[str]
-
-
-@dataclass
-class Assignment:
-    """One assignment as systemd splits it; ``key`` and ``value`` are trimmed and unquoted as it would."""
-
-    line: int
-    last_line: int
-    key: str
-    value: str
-    source: str
-    quotes: str = ""
-    closed: bool = True
-    text_after_quote: str = ""
 
 
 @dataclass
@@ -116,7 +101,7 @@ def parse(raw: bytes, systemd_version: int = COMMENTS_END_SINCE) -> EnvFile:
     result.line_endings = _line_endings(text)
     result.lines = len(text.splitlines())
     result.final_newline = not text or text.endswith(("\n", "\r"))
-    assignments, ignored = _split(text, systemd_version < COMMENTS_END_SINCE)
+    assignments, ignored = split(text, systemd_version < COMMENTS_END_SINCE)
     for line, content in ignored:
         _report(result, line, "continued_comment" if content[:1] in ("#", ";") else "no_equals", content)
     seen: set[str] = set()
@@ -253,99 +238,6 @@ def _decode(raw: bytes, result: EnvFile) -> str:
         return raw.decode("utf-8", errors="replace")
 
 
-def _split(text: str, comments_continue: bool) -> tuple[list[Assignment], list[tuple[int, str]]]:
-    """Cut the text into assignments, and lines that give none though they should, by systemd's rules."""
-    assignments: list[Assignment] = []
-    ignored: list[tuple[int, str]] = []
-    position, end, line = 0, len(text), 1
-    while position < end:
-        if text[position] in " \t\r\n":
-            line += text[position] == "\n"
-            position += 1
-            continue
-        stop = position
-        if text[position] in "#;":
-            while stop < end and text[stop] not in _NEWLINE:
-                stop += 1
-            if text[stop - 1] == "\\" and "=" in text[stop + 1 :].split("\n", 1)[0]:
-                ignored.append((line, text[position:stop]))
-                if comments_continue:
-                    line += 1
-                    stop = text.find("\n", stop + 1) if "\n" in text[stop + 1 :] else end
-            position = stop
-            continue
-        while stop < end and text[stop] not in "=\r\n":
-            stop += 1
-        if stop >= end or text[stop] != "=":
-            ignored.append((line, text[position:stop].rstrip()))
-            position = stop
-            continue
-        entry = Assignment(line, line, text[position:stop].rstrip(_BLANK), "", "")
-        after = _value(text, stop + 1, entry)
-        entry.source = text[position:after]
-        entry.last_line = line + text.count("\n", position, after)
-        line = entry.last_line
-        assignments.append(entry)
-        position = after
-    return assignments, ignored
-
-
-def _value(text: str, position: int, entry: Assignment) -> int:
-    """Read one value into ``entry``; gives the position behind it.
-
-    Quotes count only before the first bare character. Blanks at the end of bare text go, escaped and quoted ones stay.
-    """
-    chars: list[str] = []
-    keep = 0
-    bare = False
-    end = len(text)
-    while position < end and text[position] not in _NEWLINE:
-        char = text[position]
-        if char == "\\":
-            bare = True
-            if position + 1 < end and text[position + 1] not in _NEWLINE:
-                chars.append(text[position + 1])
-            position += 2
-            keep = len(chars)
-            continue
-        if not bare and char in "'\"":
-            entry.quotes += char
-            position = _quoted(text, position + 1, char, chars, entry)
-            keep = len(chars)
-            continue
-        if bare or char not in _BLANK:
-            if not bare and entry.quotes:
-                entry.text_after_quote = re.split(r"[\r\n]", text[position:], maxsplit=1)[0]
-            bare = True
-            chars.append(char)
-            if char not in _BLANK:
-                keep = len(chars)
-        position += 1
-    entry.value = "".join(chars[:keep])
-    return min(position, end)
-
-
-def _quoted(text: str, position: int, quote: str, chars: list[str], entry: Assignment) -> int:
-    """Read up to the closing quote, over line ends; without one, all that is left belongs to the value."""
-    end = len(text)
-    while position < end:
-        char = text[position]
-        position += 1
-        if char == quote:
-            return position
-        if char == "\\" and quote == '"' and position < end:
-            escaped = text[position]
-            position += 1
-            if escaped in '"\\`$':
-                chars.append(escaped)
-            elif escaped != "\n":
-                chars += ["\\", escaped]
-            continue
-        chars.append(char)
-    entry.closed = False
-    return position
-
-
 def _judge(entry: Assignment, result: EnvFile) -> None:
     """Report what is wrong with one assignment."""
     first = re.split(r"[\r\n]", entry.source, maxsplit=1)[0]
@@ -355,7 +247,7 @@ def _judge(entry: Assignment, result: EnvFile) -> None:
         _report(result, entry.line, "export_prefix", first)
     elif not NAME.match(bare_key):
         _report(result, entry.line, "bad_name", first)
-    if left != left.rstrip(_BLANK) or right != right.lstrip(_BLANK):
+    if left != left.rstrip(BLANK) or right != right.lstrip(BLANK):
         _report(result, entry.line, "spaces_around_equals", first)
     if not entry.closed:
         _report(result, entry.line, "unclosed_quote", first)

@@ -12,7 +12,7 @@ import pwd
 import re
 from typing import Any, Optional
 
-from .app_launch import is_python, step
+from .app_program import is_python, step
 from .context import Context
 from .interpreter_chain import Chain, follow_program, parse_pyvenv
 from .model import Backend, Section

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Optional
 
-from .app_launch import DEFAULT_PATH, is_python, step
+from .app_program import DEFAULT_PATH, is_python, step
 from .context import KIB, Context
 from .model import Section
 

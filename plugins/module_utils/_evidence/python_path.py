@@ -14,7 +14,7 @@ from typing import Any
 
 from .access_check import Identity, check
 from .app import local_packages, search_directories
-from .app_launch import is_python
+from .app_program import is_python
 from .context import KIB, Context
 from .env_file import path_type
 from .model import Backend, Section

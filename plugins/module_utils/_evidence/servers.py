@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
-from .app_launch import Launch
+from .app_program import Launch
 from .app_static import Evaluator, parse_source
 from .context import KIB, Context
 from .model import App, LogRef

@@ -298,3 +298,9 @@ def test_section(resolve: Resolve, ctx: Context, tmp_path: Path) -> None:
     missing = app_module.collect(resolve(f"{V}/uvicorn nothere.sub:app", files), ctx)
     assert missing["target_file"] == {"path": str(tmp_path / "nothere/sub.py"), "exists": False}
     assert missing["target_names"] is None
+
+
+def test_wrapper_that_loads_an_environment_file(resolve: Resolve, tmp_path: Path) -> None:
+    backend = resolve(f"{V}/dotenv -f prod.env run -- uvicorn main:app --port 5", {**MAIN, "prod.env": "A=1\n"})
+    assert (backend.app.port, backend.environ["A"]) == (5, "1")
+    assert backend.env_files[0].path == str(tmp_path / "prod.env")

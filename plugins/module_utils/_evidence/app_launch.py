@@ -13,7 +13,7 @@ import os
 from collections.abc import Mapping
 from typing import Callable, Optional
 
-from .app_managers import ENVIRONMENT_MANAGERS
+from .app_managers import ENVIRONMENT_MANAGERS, manager
 from .app_program import ASSIGNMENT, Launch, after_options, find_program, is_python, note_step, option_values, step
 from .app_shell import follow
 from .context import KIB, Context

@@ -71,7 +71,7 @@ def run(inventory: Path, group: str) -> tuple[Path, float]:
             [str(Path(sys.executable).with_name("ansible-playbook")), "-i", str(inventory), str(PLAYBOOK), "-f", str(FORKS),
              "-e", f"backend_hosts={group}", "-e", f"backend_output_dir={output}"],
             stdin=subprocess.DEVNULL, stdout=stream, stderr=subprocess.STDOUT, cwd=ROOT, check=False, timeout=1800,
-            env={**os.environ, "ANSIBLE_HOST_KEY_CHECKING": "false", "ANSIBLE_FORCE_COLOR": "false"},
+            env={**os.environ, "ANSIBLE_HOST_KEY_CHECKING": "false", "ANSIBLE_FORCE_COLOR": "false", "ANSIBLE_TIMEOUT": "60"},
         ).returncode  # fmt: skip
     took_s = time.monotonic() - began
     fresh = sorted(

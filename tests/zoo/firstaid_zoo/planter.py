@@ -65,6 +65,8 @@ def clean(host: ZooHost, faults: list[Fault]) -> None:
     lines += [f"rm -rf {shlex.quote(tree)}" for fault in faults for tree in _trees(fault)]
     lines += ["systemctl daemon-reload", f"systemctl reset-failed {shlex.join(units)} 2>/dev/null"]
     lines += [f"userdel {user} 2>/dev/null" for fault in faults for user in fault.users if user != "acme"]
+    # What earlier services of these names said would be read as theirs.
+    lines.append("journalctl -q --rotate --vacuum-time=1s >/dev/null 2>&1")
     host.run(["sh"], ("\n".join(lines) + "\ntrue\n").encode(), timeout_s=180)
 
 

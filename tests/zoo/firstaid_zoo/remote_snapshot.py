@@ -25,7 +25,8 @@ NAMES = ["/run", "/run/lock", "/var", "/var/lib", "/var/lib/systemd", "/var/log"
 # A directory's own times change when a temporary file comes and goes; that is allowed here, as nothing stays.
 TEMPORARY = {"/tmp", "/var/tmp", "/dev/shm", "/run/user", "/home/ops", "/root"}
 SHOW = "Id,ActiveState,MainPID,ExecMainStartTimestampMonotonic,NRestarts,RestartUSec,InvocationID,NeedDaemonReload,FragmentPath,DropInPaths,ControlGroup"
-EXITED = re.compile(r"Main process exited, (code=\w+, status=\S+)")
+# "Main process exited" and the like (SD_MESSAGE_UNIT_PROCESS_EXIT).
+PROCESS_EXIT = "MESSAGE_ID=98e322203f7a4ed290d09fe03c09fe15"
 LOGIN_UNITS = re.compile(
     r"^(session-.*\.scope|user@.*|user-.*\.slice|user-runtime-dir@.*|run-user-.*"
     r"|systemd-(logind|tmpfiles|timedated|hostnamed).*|.*\.device)$"
@@ -42,9 +43,10 @@ def main(wanted: dict[str, Any]) -> dict[str, Any]:
         "units_until": units_until,
         "units": shown,
         "files": files(wanted["trees"] + ALWAYS),
-        "names": {path: sorted(os.listdir(path)) for path in NAMES if os.path.isdir(path)},
+        # Any login over SSH makes motd.dynamic, whatever is done then.
+        "names": {path: sorted(set(os.listdir(path)) - {"motd.dynamic"}) for path in NAMES if os.path.isdir(path)},
         "loaded": sorted(name for name in loaded() if not LOGIN_UNITS.match(name)),
-        "exits": {unit: exits(unit) for unit in wanted["units"]},
+        "exits": exits(wanted["units"]),
         "processes": processes(),
         "sockets": sockets(),
         "mounts": sorted(line.split(" ", 2)[2] for line in read("/proc/1/mountinfo").splitlines()),
@@ -92,11 +94,14 @@ def loaded() -> list[str]:
     return [row[0] for row in rows if len(row) > 3 and row[2] != "inactive"]
 
 
-def exits(unit: str) -> dict[str, int]:
-    """Return how often the unit's main process ended in which way."""
-    counted: dict[str, int] = {}
-    for way in EXITED.findall(output(["journalctl", "-q", "-o", "cat", "-u", unit, "--no-pager"])):
-        counted[way] = counted.get(way, 0) + 1
+def exits(names: list[str]) -> dict[str, dict[str, int]]:
+    """Return how often each unit's processes ended in which way, by the journal's structured fields."""
+    counted: dict[str, dict[str, int]] = {name: {} for name in names}
+    for line in output(["journalctl", "-q", "-o", "json", "--no-pager", PROCESS_EXIT]).splitlines():
+        entry = json.loads(line)
+        ways = counted.get(str(entry.get("UNIT")), {})
+        way = f"{entry.get('EXIT_CODE')} {entry.get('EXIT_STATUS')}"
+        ways[way] = ways.get(way, 0) + 1
     return counted
 
 
@@ -110,9 +115,11 @@ def processes() -> dict[str, list[str]]:
         unit = unit_of(pid)
         words = read(f"/proc/{pid}/stat").rpartition(")")[2].split()
         command = read(f"/proc/{pid}/cmdline").replace("\0", " ").strip()
-        if not words or words[0] == "Z" or unit == "login":
+        # In init.scope are also those that systemd has forked and not yet turned into a service.
+        if not words or words[0] == "Z" or unit == "login" or (unit == "init.scope" and pid != "1"):
             continue
-        found[pid] = [words[19], unit, command]
+        # sshd's listener writes the number of logins at present into its own command line.
+        found[pid] = [words[19], unit, command.partition(" [listener]")[0]]
     return found
 
 
@@ -124,10 +131,10 @@ def unit_of(pid: str) -> str:
     parts = [part for line in lines for part in line.split("/")]
     if any(part.startswith(("session-", "user-", "user@")) for part in parts):
         return "login"
-    services = [part for part in parts if part.endswith((".service", ".scope")) and not part.startswith("docker-")]
-    if services == ["ssh.service"] and "sshd -D" not in read(f"/proc/{pid}/cmdline").replace("\0", " "):
+    services = {part for part in parts if part.endswith((".service", ".scope")) and not part.startswith("docker-")}
+    if services == {"ssh.service"} and "sshd -D" not in read(f"/proc/{pid}/cmdline").replace("\0", " "):
         return "login"
-    return services[-1] if services else ""
+    return max(services, default="")
 
 
 def ancestors(pid: int) -> set[int]:
@@ -146,7 +153,9 @@ def sockets() -> list[list[str]]:
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
             for descriptor in os.listdir(f"/proc/{pid}/fd"):
-                owners[os.readlink(f"/proc/{pid}/fd/{descriptor}")] = unit_of(pid)
+                # A service's child that systemd is just starting holds them for a moment too.
+                link = os.readlink(f"/proc/{pid}/fd/{descriptor}")
+                owners[link] = max(owners.get(link, ""), unit_of(pid).replace("init.scope", ""))
         except OSError:
             continue
     found = []

@@ -49,14 +49,18 @@ def everything(placed: Placed, *, keep: bool) -> int:
     """Plant, diagnose by name and by discovery, compare, clean; 1 when anything isn't as it should be."""
     cold = plant(placed)
     try:
-        inventory = diagnose.write_inventory(placed)
-        named, changed_named = _diagnosed(placed, inventory, diagnose.BY_NAME)
-        found, changed_found = _diagnosed(placed, inventory, diagnose.BY_DISCOVERY)
+        return max(cold, diagnosed(placed))
     finally:
         if not keep:
             clean(placed)
-    changes = changed_named + changed_found
-    return max(cold, report(placed, named, found, changes))
+
+
+def diagnosed(placed: Placed) -> int:
+    """Diagnose what is planted, by name and by discovery, and compare; 1 when anything isn't as it should be."""
+    inventory = diagnose.write_inventory(placed)
+    named, changed_named = _between_snapshots(placed, inventory, diagnose.BY_NAME)
+    found, changed_found = _between_snapshots(placed, inventory, diagnose.BY_DISCOVERY)
+    return report(placed, named, found, changed_named + changed_found)
 
 
 def check(placed: Placed, bundle: Path) -> int:
@@ -102,14 +106,32 @@ def report(placed: Placed, named: Path, found: Path | None, changes: list[str]) 
         "discovery_complaints": len(discovery),
         "changes": len(changes),
     }
-    (diagnose.STATE / "results.json").write_text(
-        json.dumps({"figures": figures, "results": [asdict(result) for result in results]}, indent=1)
-    )
+    told = {
+        "figures": figures,
+        "results": [asdict(result) for result in results],
+        "discovery": discovery,
+        "changes": changes,
+    }
+    (diagnose.STATE / "results.json").write_text(json.dumps(told, indent=1))
     print(", ".join(f"{name.replace('_', ' ')} {value}" for name, value in figures.items()))
     return 0 if figures["planted"] == right and not complaints and not discovery and not changes else 1
 
 
-def _diagnosed(placed: Placed, inventory: Path, group: str) -> tuple[Path, list[str]]:
+def keep_snapshots(placed: Placed) -> int:
+    """Write down how each host is now, for a comparison by somebody else later on."""
+    diagnose.STATE.mkdir(parents=True, exist_ok=True)
+    for host, taken in _snapshots(placed).items():
+        names = [fault.name for fault in placed[host]]
+        snapshot_file(host.container).write_text(json.dumps({"faults": names, "snapshot": taken}))
+    return 0
+
+
+def snapshot_file(container: str) -> Path:
+    """Return where keep_snapshots() writes a host's snapshot."""
+    return diagnose.STATE / f"before-{container}.json"
+
+
+def _between_snapshots(placed: Placed, inventory: Path, group: str) -> tuple[Path, list[str]]:
     """Run the playbook between two snapshots of every host."""
     _each(planter.start_late, placed)
     before = _snapshots(placed)

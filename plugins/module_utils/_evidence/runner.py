@@ -136,17 +136,17 @@ def run(collector: Collector, backend: Backend, ctx: Context) -> Outcome:
 def start(collector: Collector, backend: Backend, ctx: Context) -> Outcome:
     """Start a collector in a thread of its own, with a deadline of its own."""
     outcome = Outcome(collector, time.monotonic())
-    limit = _limit(collector, ctx)
-    if limit <= 0:
-        outcome.record = _record("skipped", 0, "the module's time budget was used up before it could start")
-        return outcome
     try:
         function = collector.load()
     except Exception as exc:
         outcome.record = _record("failed", 0, f"collector {collector.name} can't be loaded: {_place(exc)}")
         return outcome
     outcome.started = time.monotonic()
-    own = ctx.__class__(**{**vars(ctx), "deadline": outcome.started + max(0.05, limit - GRACE_S)})
+    limit = _limit(collector, ctx, outcome.started)
+    if limit <= GRACE_S:
+        outcome.record = _record("skipped", 0, "the module's time budget was used up before it could start")
+        return outcome
+    own = ctx.__class__(**{**vars(ctx), "deadline": outcome.started + limit - GRACE_S})
     outcome.thread = threading.Thread(target=_call, args=(outcome, function, backend, own), daemon=True)
     outcome.thread.start()
     return outcome
@@ -214,11 +214,9 @@ def _take(outcome: Outcome, sections: dict[str, Section], records: dict[str, dic
         sections[owner][key] = section
 
 
-def _limit(collector: Collector, ctx: Context, started: Optional[float] = None) -> float:
+def _limit(collector: Collector, ctx: Context, started: float) -> float:
     """Seconds that a collector has from its start: its own limit, within what is left of the budget."""
-    begun = time.monotonic() if started is None else started
-    extra = collector.extra_seconds(ctx.params)
-    return min(collector.seconds, ctx.deadline - begun) + extra
+    return min(collector.seconds, ctx.deadline - started) + collector.extra_seconds(ctx.params)
 
 
 def _record(status: str, ms: int, error: Optional[str] = None) -> dict[str, Any]:

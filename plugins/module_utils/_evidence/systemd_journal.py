@@ -58,6 +58,9 @@ def read(unit: str, ctx: Context) -> History:
     result = ctx.run(argv, timeout=JOURNAL_SECONDS, max_bytes=4 * MIB)
     history = parse(result.stdout)
     history.error = query_error(result, bool(history.messages))
+    if not history.messages and not history.error and ctx.euid != 0:
+        # With --quiet journalctl does not say that it leaves out what is not for this user.
+        history.error = "the journal shows this user none of systemd's messages, so restarts and their times are not known: run with become"
     return history
 
 

@@ -16,7 +16,6 @@ from .observe import Observed, observe
 from .ranking import Candidate, Ranking, rank
 from .state import State, determine
 
-
 # From here on a lasting error counts against a backend that merely seems to run.
 LASTING = 0.5
 _REQUEST = re.compile(r"HTTP/[\d.]+\"? (?:200|201|204|301|302|304)\b|-> 200\b")
@@ -63,7 +62,7 @@ def settle(ranking: Ranking, state: State, catalogue: Catalogue, observed: Obser
         return ranking
     if state.certain and state.name == "healthy":
         strong = [healthy if healthy.likelihood > 0.9 else replace(healthy, likelihood=0.95)]
-        ranking.symptoms += [replace(c, explained_by="healthy") for c in others]
+        ranking.symptoms = [replace(c, explained_by="healthy") for c in [*others, *ranking.symptoms]]
         ranking.candidates = strong
         return ranking
     # Nobody was asked whether it answers: an error that can't heal by itself outweighs a start that seemed to succeed.

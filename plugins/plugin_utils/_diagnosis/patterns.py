@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from re import _constants as sre  # type: ignore[attr-defined]
 from re import _parser  # type: ignore[attr-defined]
 from typing import Any
@@ -30,11 +31,18 @@ class PatternError(ValueError):
 
 @dataclass(frozen=True)
 class Pattern:
-    """A compiled, case-insensitive pattern and the substrings one of which every match contains (lower case)."""
+    """A checked, case-insensitive pattern and the substrings one of which every match contains (lower case).
+
+    It is compiled when a line first has one of them, which few patterns of the catalogue ever see.
+    """
 
     text: str
-    regex: re.Pattern[str]
     literals: tuple[str, ...]
+
+    @cached_property
+    def regex(self) -> re.Pattern[str]:
+        """The compiled pattern."""
+        return re.compile(self.text, re.IGNORECASE)
 
     def search(self, line: str, lowered: str) -> re.Match[str] | None:
         """Find the pattern in a line of at most :data:`LINE_LIMIT` characters; ``lowered`` is the line in lower case."""
@@ -50,14 +58,13 @@ def compile_pattern(text: str) -> Pattern:
     """
     try:
         tree = _parser.parse(text, re.IGNORECASE)
-        regex = re.compile(text, re.IGNORECASE)
     except (re.error, OverflowError, RecursionError) as exc:
         raise PatternError(f"not a regular expression: {exc}") from exc
     if _unlimited(tree) > _UNLIMITED_ALLOWED:
         raise PatternError(
             f"more than {_UNLIMITED_ALLOWED} unlimited repeats; write .{{0,200}} instead of .* to bound the time"
         )
-    return Pattern(text, regex, _literals(tree))
+    return Pattern(text, _literals(tree))
 
 
 def bounded(line: str) -> str:
@@ -91,7 +98,11 @@ def _unlimited(tree: Any, inside: bool = False) -> int:
         elif code is sre.SUBPATTERN:
             count += _unlimited(argument[-1], inside)
         elif code in (sre.ASSERT, sre.ASSERT_NOT):
-            count += _unlimited(argument[1], inside)
+            direction, sub = argument
+            shortest, longest = sub.getwidth()
+            if direction < 0 and shortest != longest:
+                raise PatternError("look-behind requires a fixed width")
+            count += _unlimited(sub, inside)
         elif code in (sre.GROUPREF, sre.GROUPREF_EXISTS):
             raise PatternError("back-references are not supported, their time can't be bounded")
     return count

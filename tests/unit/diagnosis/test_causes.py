@@ -26,7 +26,9 @@ def evidence_of(example: dict[str, Any]) -> dict[str, Any]:
     return {**evidence_from_log(example.get("log", "")), **example.get("evidence", {})}
 
 
-@pytest.mark.parametrize(("cause", "example"), EXAMPLES, ids=[f"{cause}-{example['name']}" for cause, example in EXAMPLES])
+@pytest.mark.parametrize(
+    ("cause", "example"), EXAMPLES, ids=[f"{cause}-{example['name']}" for cause, example in EXAMPLES]
+)
 def test_example(cause: str, example: dict[str, Any]) -> None:
     diagnosis = classify(evidence_of(example), CATALOGUE)
     ranked = [(item["id"], item["confidence"]) for item in diagnosis["candidates"]]

@@ -1,0 +1,135 @@
+# Copyright (c) 2026 firstaid contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Cause files are checked when they are loaded, and a mistake is named with file and line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.firstaid.backend.plugins.plugin_utils._diagnosis.catalogue import (
+    CAUSES_DIR,
+    CatalogueError,
+    load_catalogue,
+    load_cause,
+)
+from ansible_collections.firstaid.backend.plugins.plugin_utils._diagnosis.classify import classify, evidence_from_log
+from ansible_collections.firstaid.backend.plugins.plugin_utils._diagnosis.patterns import PatternError, compile_pattern
+from ansible_collections.firstaid.backend.plugins.plugin_utils._diagnosis.subjects import clean, fill, fill_command
+
+GOOD = """\
+id: moon_phase
+title: The moon is full
+family: resources
+explanation: "Under a full moon {thing|it} stops."
+next_check: Look up.
+likely:
+  - text: 'full moon over (?P<thing>\\w+)'
+    weight: 6
+subject:
+  thing: [capture]
+handover:
+  commands: ['cal {thing}']
+"""
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    file = tmp_path / "moon_phase.yml"
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def test_a_further_cause_is_a_further_file(tmp_path: Path) -> None:
+    write(tmp_path, GOOD)
+    diagnosis = classify(evidence_from_log("full moon over paris; rm -rf /\n"), load_catalogue([tmp_path]))
+    assert diagnosis["root_cause"]["id"] == "moon_phase"
+    assert diagnosis["root_cause"]["explanation"] == "Under a full moon paris stops."
+    assert diagnosis["remediation"]["command"] == "cal paris"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("title: The moon is full\n", "", "'title': must be"),
+        ("family: resources", "family: astrology", ":3: 'family'"),
+        ("weight: 6", "wieght: 6", ":7: 'likely': unknown key 'wieght'"),
+        ("weight: 6", "weight: 99", "'weight' is a number"),
+        ("    weight: 6\n", "", "needs a 'weight'"),
+        ("(?P<thing>\\w+)", "(?P<thing>\\w+", "not a regular expression"),
+        ("(?P<thing>\\w+)", "(?P<thing>(\\w+)+)", "exponential"),
+        ("text: 'full", "signal: 'full", "there is no signal"),
+        ("{thing|it}", "{think|it}", "the slot {think}"),
+        ("next_check: Look up.", "next_check: Look up.\nfoo: 1", ":6: 'foo': unknown key"),
+        ("id: moon_phase", "id: Moon", "'id': small letters"),
+        ("likely:", "explains: [sun]\nlikely:", "names 'sun', which is no cause"),
+    ],
+)
+def test_a_mistake_is_named_with_its_place(tmp_path: Path, old: str, new: str, message: str) -> None:
+    assert old in GOOD
+    write(tmp_path, GOOD.replace(old, new))
+    with pytest.raises(CatalogueError) as caught:
+        load_catalogue([tmp_path])
+    assert message in str(caught.value)
+    assert "moon_phase.yml" in str(caught.value)
+
+
+def test_two_causes_of_one_id_are_refused(tmp_path: Path) -> None:
+    write(tmp_path, GOOD.replace("moon_phase", "port_in_use"))
+    with pytest.raises(CatalogueError, match="already that of"):
+        load_catalogue([tmp_path])
+
+
+def test_a_missing_directory_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CatalogueError, match="no such file"):
+        load_catalogue([tmp_path / "none"])
+
+
+def test_every_cause_is_in_the_file_of_its_name() -> None:
+    for file in CAUSES_DIR.glob("*.yml"):
+        assert load_cause(file).id == file.stem
+
+
+def test_built_roles_come_from_the_file_system(tmp_path: Path) -> None:
+    (tmp_path / "roles" / "fix_port").mkdir(parents=True)
+    catalogue = load_catalogue(collection=tmp_path)
+    assert catalogue.built_roles == {"port"}
+    evidence = evidence_from_log(
+        "ERROR: [Errno 98] error while attempting to bind on address ('0.0.0.0', 8000): in use\n"
+    )
+    remediation = classify({**evidence, "service": {"name": "shop api"}}, catalogue)["remediation"]
+    assert remediation["role"] == "firstaid.backend.fix_port"
+    assert remediation["command"] == (
+        "ansible-playbook playbooks/fix-backend-port.yml -e 'backend_service=shop api' -e port_number=8000"
+    )
+    assert remediation["automatic"] is False
+
+
+@pytest.mark.parametrize("pattern", ["(a+)+", "(.*)*", ".*.*.*", r"(\w)\1", "[", r"\w+\w+\w+"])
+def test_patterns_that_could_blow_up_are_refused(pattern: str) -> None:
+    with pytest.raises(PatternError):
+        compile_pattern(pattern)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "literals"),
+    [
+        (r"Address already in use", ("address already in use",)),
+        (r"(?:foo|barbaz) x", ("foo", "barbaz")),
+        (r"\d+", ()),
+    ],
+)
+def test_lines_are_rejected_by_substrings_first(pattern: str, literals: tuple[str, ...]) -> None:
+    assert compile_pattern(pattern).literals == literals
+
+
+def test_texts_are_filled_without_evaluation() -> None:
+    assert fill("{a|x} {b|y} {c}", {"a": "{{ 7*7 }}"}) == "{{ 7*7 }} y c"
+    assert fill_command("ls {path}", {"path": "a b; reboot"}) == "ls 'a b; reboot'"
+    assert fill_command("ls {path}", {}) == "ls PATH"
+
+
+def test_subjects_are_one_line_without_secrets() -> None:
+    assert clean("postgresql://me:secret@db/x\x1b[31m\n") == "postgresql://db/x [31m"
+    assert len(clean("x" * 999)) == 200

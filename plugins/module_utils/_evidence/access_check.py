@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from typing import Optional
 
 READ, WRITE, EXECUTE = 4, 2, 1
+# What the kernel allows (MAXSYMLINKS).
+MAX_LINKS = 40
 
 # Tags of a POSIX access list as the kernel stores it in the attribute system.posix_acl_access.
 _USER_OBJ, _USER, _GROUP_OBJ, _GROUP, _MASK, _OTHER = 0x01, 0x02, 0x04, 0x08, 0x10, 0x20
@@ -55,7 +57,7 @@ def check(path: str, who: Identity) -> Access:
     """What ``who`` may do with a path, links followed. Never raises; what can't be looked at counts as refused."""
     result = Access(path)
     real = os.path.realpath(path)
-    blocked, reason = blocked_on_the_way(real, who)
+    blocked, reason = blocked_on_the_way(path, who)
     if blocked:
         result.blocked_at, result.reason = blocked, reason
         return result
@@ -82,19 +84,46 @@ def check(path: str, who: Identity) -> Access:
 
 
 def blocked_on_the_way(path: str, who: Identity) -> tuple[Optional[str], Optional[str]]:
-    """The first directory above a path that ``who`` can't pass, and why; (None, None) when the way is free."""
-    current = ""
-    for part in path.split("/")[1:-1]:
-        current = f"{current}/{part}"
-        try:
-            status = os.stat(current)
-        except OSError as exc:
-            return current, exc.strerror or "can't be looked at"
-        if not stat.S_ISDIR(status.st_mode):
-            return current, "not a directory"
-        if not permitted(current, status, who) & EXECUTE:
-            return current, f"mode {stat.S_IMODE(status.st_mode):04o}, owner {status.st_uid}:{status.st_gid}"
+    """The first directory on the way to a path that ``who`` can't pass, and why; (None, None) when the way is free.
+
+    Links are followed one by one, as the kernel does: also the directories that hold a link must be passed.
+    """
+    left = [part for part in path.split("/") if part][::-1]
+    current = "/"
+    links = 0
+    while left:
+        reason = _impassable(current, who)
+        if reason:
+            return current, reason
+        part = left.pop()
+        if part == "..":
+            current = os.path.dirname(current)
+            continue
+        step = os.path.join(current, part)
+        if not os.path.islink(step):
+            current = step
+            continue
+        links += 1
+        if links > MAX_LINKS:
+            return step, "a loop of symbolic links"
+        target = os.readlink(step)
+        if target.startswith("/"):
+            current = "/"
+        left += [item for item in target.split("/") if item not in ("", ".")][::-1]
     return None, None
+
+
+def _impassable(directory: str, who: Identity) -> Optional[str]:
+    """Why a directory can't be passed, None when it can."""
+    try:
+        status = os.stat(directory)
+    except OSError as exc:
+        return exc.strerror or "can't be looked at"
+    if not stat.S_ISDIR(status.st_mode):
+        return "not a directory"
+    if not permitted(directory, status, who) & EXECUTE:
+        return f"mode {stat.S_IMODE(status.st_mode):04o}, owner {status.st_uid}:{status.st_gid}"
+    return None
 
 
 def permitted(path: str, status: os.stat_result, who: Identity) -> int:

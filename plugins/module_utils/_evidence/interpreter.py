@@ -176,7 +176,20 @@ def as_user(backend: Backend, ctx: Context, program: str) -> tuple[Optional[list
         if os.path.exists(tool):
             groups = ",".join(str(item) for item in backend.groups)
             wanted = ["--groups", groups] if groups else ["--clear-groups"]
-            return [tool, "--reuid", str(backend.uid), "--regid", str(gid), *wanted, "--no-new-privs", "--"], ""
+            # setpriv itself still has root's capabilities when it starts its command and so may pass directories that are closed to
+            # the user; env, which it starts, has none any more.
+            words = [
+                tool,
+                "--reuid",
+                str(backend.uid),
+                "--regid",
+                str(gid),
+                *wanted,
+                "--no-new-privs",
+                "--",
+                "/usr/bin/env",
+            ]
+            return words, ""
     if _trusted(program):
         return [], ""
     return None, f"{program} was not started: setpriv is missing, and root must not start what others may write"
@@ -201,7 +214,9 @@ def _failure(stderr: str) -> str:
     """The line that says why an interpreter does not start."""
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
     wanted = [line for line in lines if re.search(r"Error|error|denied|No such|not found|cannot", line)]
-    return (wanted[-1] if wanted else lines[-1] if lines else "")[:500]
+    return re.sub(r"\A/usr/bin/env: ['‘](.+?)['’]: ", r"\1: ", wanted[-1] if wanted else lines[-1] if lines else "")[
+        :500
+    ]
 
 
 def site_packages(python: str, section: Section, backend: Backend) -> list[Section]:

@@ -96,6 +96,21 @@ def test_directory_on_the_way_blocks(place: Path) -> None:
 
 
 @as_root
+def test_directory_that_holds_a_link_must_be_passed_too(place: Path) -> None:
+    (place / "closed").mkdir(mode=0o700)
+    (place / "closed/python").symlink_to("../../../usr/bin/env")
+    (place / "open").symlink_to("closed")
+    (place / "loop").symlink_to("loop")
+    (place / "through").symlink_to("./closed/../free")
+    (place / "free").write_text("x")
+    assert access_check.check(str(place / "open/python"), NOBODY).blocked_at == str(place / "closed")
+    assert access_check.check(str(place / "through"), NOBODY).blocked_at == str(place / "closed")
+    assert access_check.check(str(place / "free"), NOBODY).readable
+    assert "loop" in str(access_check.check(str(place / "loop"), NOBODY).reason)
+    assert access_check.check(str(place / "free/x"), NOBODY).reason == "not a directory"
+
+
+@as_root
 def test_agrees_with_the_kernel(place: Path) -> None:
     """Every combination of owner, group and mode, asked of the kernel by a child that is the user."""
     files = []

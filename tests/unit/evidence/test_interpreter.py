@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import tempfile
 import time
 import venv
 from pathlib import Path
@@ -111,6 +112,22 @@ def test_python_that_does_not_start(look: Look, v: Path) -> None:
     section = look(v / "bin/python", environ={"PYTHONHOME": "/nonexistent"})
     assert section["runs"] is False
     assert "encodings" in section["error"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not os.path.exists("/usr/bin/setpriv"), reason="needs another user")
+@pytest.mark.skipif(not os.path.exists("/usr/bin/python3"), reason="needs an interpreter that everybody may start")
+def test_interpreter_that_the_user_may_not_reach() -> None:
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as name:
+        place = Path(name)
+        (place / "bin").mkdir()
+        (place / "bin/python3").symlink_to("/usr/bin/python3")
+        backend = Backend("demo", "systemd", cwd="/", uid=65534, gid=65534)
+        backend.app = App(program=str(place / "bin/python3"))
+        for mode, runs in ((0o755, True), (0o700, False)):
+            place.chmod(mode)
+            interpreter.resolve(backend, Context(params={}, deadline=time.monotonic() + 30))
+            assert backend.interpreter["runs"] is runs
+        assert backend.interpreter["error"] == f"{place}/bin/python3: Permission denied"
 
 
 def test_environment_of_another_version(look: Look, v: Path) -> None:

@@ -13,6 +13,8 @@ import shlex
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ansible_collections.firstaid.backend.plugins.module_utils._evidence.backing_urls import declared
+
 Evidence = dict[str, Any]
 Translator = Callable[[Evidence, Any, Mapping[str, Any]], None]
 
@@ -325,13 +327,25 @@ def _disk(evidence: Evidence, value: Any, facts: Mapping[str, Any]) -> None:
 
 
 def _env(evidence: Evidence, value: Any, facts: Mapping[str, Any]) -> None:
-    for name, text in _as_map(value).items():
-        if text is None:
-            _list(evidence, "environment", "unset_in_process").append(name)
-        else:
-            _list(evidence, "environment", "variables").append(
-                {"name": name, "origin": "recorded", "empty": text == "", "length": len(str(text)), "value": str(text)}
-            )
+    given = {name: str(text) for name, text in _as_map(value).items() if text is not None}
+    for name in _as_map(value).keys() - given.keys():
+        _list(evidence, "environment", "unset_in_process").append(name)
+    for name, text in given.items():
+        _list(evidence, "environment", "variables").append(
+            {"name": name, "origin": "recorded", "empty": text == "", "length": len(text), "value": text}
+        )
+    _urls(evidence, given, str(facts["_log"]))
+
+
+def _urls(evidence: Evidence, environ: Mapping[str, str], log: str) -> None:
+    """Services that the variables declare, read by the collector's own parser and not asked."""
+    for target in declared(dict(environ), strict_postgres="sqlalchemy" in log):
+        _list(evidence, "backing_services", "services").append(
+            {
+                "kind": target.kind, "origin": target.origin, "scheme": target.scheme, "host": target.host,
+                "port": target.port, "uds": target.uds, "database": target.database, "url_problems": target.problems,
+            }
+        )  # fmt: skip
 
 
 def _env_names(evidence: Evidence, value: Any, facts: Mapping[str, Any]) -> None:

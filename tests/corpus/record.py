@@ -16,8 +16,9 @@ and says how to make it:
   background  shell lines started first and stopped at the end; the recorder waits until `ready` (a shell line) succeeds
   command     what is recorded, both streams as one
   variables   its environment, besides PATH and LANG
-  user        run it as this numeric user; netns: false keeps the host's network
-  seconds     longest time; what still runs then is stopped, and counts as running
+  drop        capabilities taken away, e.g. net_bind_service, or dac_override,dac_read_search to obey file modes
+  netns       false keeps the host's network; shell: true runs the command below a shell that stays
+  seconds     longest time; what still runs then is cut off without a last word, and counts as running
   during      shell lines run after `after` seconds, while it runs
   restarts    run it this many times into one log, as a supervisor would
   style       prefix added to every line afterwards: journal, compose, k8s, docker, heroku
@@ -105,7 +106,11 @@ def record(recipe: dict[str, Any], venvs: dict[str, Path]) -> dict[str, Any]:
     app = Path(recipe.get("app") or f"/srv/{recipe['id'].rsplit('-', 1)[-1]}")
 
     def filled(text: str) -> str:
-        return text.replace("{venv}", str(venv or "")).replace("{app}", str(app))
+        return (
+            text.replace("{venv}", str(venv or ""))
+            .replace("{app}", str(app))
+            .replace("{recipes}", str(HERE / "recipes"))
+        )
 
     # venvs stay where they are; everything else below /srv belongs to the case
     if app.exists():
@@ -146,17 +151,16 @@ def run(
     for line in recipe.get("background") or []:
         script.append(f"( {filled(line)} ) >/dev/null 2>&1 &")
     if recipe.get("ready"):
-        script.append(f"for i in $(seq 100); do {filled(recipe['ready'])} >/dev/null 2>&1 && break; sleep 0.1; done")
+        script.append(f"for i in $(seq 200); do {filled(recipe['ready'])} >/dev/null 2>&1 && break; sleep 0.1; done")
     for index, line in enumerate(recipe.get("during") or []):
         script.append(f"( sleep {recipe.get('after', 2) + index * 0.3}; {filled(line)} ) >/dev/null 2>&1 &")
     command = filled(recipe["command"])
-    if recipe.get("user") is not None:
-        user = recipe["user"]
-        command = f"setpriv --reuid={user} --regid={user} --clear-groups bash -c {shquote('exec ' + command)}"
-    else:
-        command = f"bash -c {shquote(command if recipe.get('shell') else 'exec ' + command)}"
+    command = f"bash -c {shquote(command if recipe.get('shell') else 'exec ' + command)}"
+    if recipe.get("drop"):
+        names = ",".join(f"-{name.strip()}" for name in recipe["drop"].split(","))
+        command = f"setpriv --bounding-set={names} --inh-caps=-all {command}"
     seconds = recipe.get("seconds", 12)
-    once = f"timeout --kill-after=2 --foreground -s TERM {seconds} {command} >>{log} 2>&1 </dev/null; code=$?"
+    once = f"timeout --foreground -s KILL {seconds} {command} >>{log} 2>&1 </dev/null; code=$?"
     script += [once] * int(recipe.get("restarts", 1))
     script.append(f"echo $code > {log}.code")
     space = ["unshare", "-m", "-p", "-f", "--mount-proc", "--kill-child"] + (
@@ -174,11 +178,16 @@ def run(
     codes = Path(f"{log}.code")
     code = int(codes.read_text().strip() or 0) if codes.exists() else None
     codes.unlink(missing_ok=True)
-    if code == 124:
+    if code == 137:
         return None, True, None
-    if code is not None and code > 128:
+    if code is not None and 128 < code < 160:
         return code, False, signal.Signals(code - 128).name
     return code, False, None
+
+
+def program_of(command: str) -> str:
+    """What journald would call the process."""
+    return Path(command.rpartition("exec ")[2].split()[0]).name
 
 
 def shquote(text: str) -> str:
@@ -229,7 +238,7 @@ def finish(recipe: dict[str, Any], text: str, code: int | None, running: bool, t
         elif code is not None:
             facts.setdefault("exit_code", code)
     style = recipe.get("style")
-    unit = recipe.get("unit_name") or {"journal": Path(recipe["command"].split()[0]).name}.get(style or "", "api")
+    unit = recipe.get("unit_name") or {"journal": program_of(recipe["command"])}.get(style or "", "api")
     case = {key: recipe.get(key) for key in FACT_KEYS if recipe.get(key) is not None}
     case.setdefault("secondary", [])
     case["log"] = styled("\n".join(lines), style, unit, recipe["id"])
@@ -237,6 +246,14 @@ def finish(recipe: dict[str, Any], text: str, code: int | None, running: bool, t
     case["source"] = f"recorded: {recipe['command']}" + (f" (prefix style added: {style})" if style else "")
     case["confidence"] = recipe.get("confidence", "high")
     return case
+
+
+def save(known: dict[str, dict[str, Any]], out: Path) -> list[dict[str, Any]]:
+    """Write the corpus in the order of the recipes; cases whose recipe is gone are dropped."""
+    order = {recipe["id"]: index for index, recipe in enumerate(recipes())}
+    kept = sorted((case for case in known.values() if case["id"] in order), key=lambda case: order[case["id"]])
+    out.write_text("".join(json.dumps(case, ensure_ascii=False) + "\n" for case in kept), encoding="utf-8")
+    return kept
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -275,15 +292,14 @@ def main(argv: list[str] | None = None) -> int:
             print(f"{recipe['id']}: not recorded: {error}", file=sys.stderr)
             continue
         known[recipe["id"]] = case
+        save(known, options.out)
         last = [line for line in case["log"].split("\n") if line.strip()][-1:] or ["(silent)"]
         print(
             f"{recipe['id']:45} {case['facts'].get('exit_code', case['facts'].get('signal', 'running'))!s:9} {last[0][:110]}"
         )
         if options.show:
             print(case["log"] + "\n")
-    order = {recipe["id"]: index for index, recipe in enumerate(recipes())}
-    kept = sorted((case for case in known.values() if case["id"] in order), key=lambda case: order[case["id"]])
-    options.out.write_text("".join(json.dumps(case, ensure_ascii=False) + "\n" for case in kept), encoding="utf-8")
+    kept = save(known, options.out)
     print(f"{len(kept)} cases in {options.out}, {failed} not recorded")
     return 1 if failed else 0
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from .model import App, Backend
+from .python_path import safe_path
 
 Step = dict[str, Any]
 
@@ -62,8 +63,10 @@ def make(backend: Backend, flags: Sequence[str] = ()) -> Plan:
     """
     app = backend.app
     plan = Plan(argv=sys_argv(app), module=app.module, attribute=app.attribute)
-    first = first_entry(app, backend.cwd or "/", flags)
-    front = [path for path in app.path_prepend if path != first]
+    own = first_entry(app, backend.cwd or "/", ())
+    first = None if safe_path(backend) else first_entry(app, backend.cwd or "/", flags)
+    # A server puts its directory on the path itself; for an own program only the interpreter does.
+    front = [path for path in app.path_prepend if path != (own if app.server in OWN_PROGRAM else first)]
     _put_path(plan, [first] if first else [])
     if app.server in OWN_PROGRAM or (app.server == "django" and app.script):
         # The program itself may stand in a directory that only its own path entry leads to.

@@ -184,6 +184,11 @@ def _called(body: "list[Any]") -> "list[str]":
     return [_last_name(node.func) for node in _walk(body) if _kind(node) == "Call" and hasattr(node.func, "id")]
 
 
+def _read(path: str) -> bytes:
+    with open(path, "rb") as stream:
+        return stream.read(4 * 1024 * 1024)
+
+
 def run_script(path: str, name: str, follow: "Callable[[str], Any]", text: "Optional[str]" = None) -> "dict[str, Any]":
     """Import the script at ``path`` as module ``name``; ``follow`` imports a ``module:attribute`` that it serves.
 
@@ -191,8 +196,11 @@ def run_script(path: str, name: str, follow: "Callable[[str], Any]", text: "Opti
     serves, else ``head``. Raises what the script raises.
     """
     if text is None:
-        with open(path, "rb") as stream:
-            source = stream.read(4 * 1024 * 1024)
+        try:
+            source = _read(path)
+        except IsADirectoryError:
+            path += "/__main__.py"
+            source = _read(path)
     else:
         source = text.encode("utf-8", "surrogateescape")
     script = Script(source, path)

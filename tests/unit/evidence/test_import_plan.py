@@ -145,6 +145,21 @@ def test_isolated_interpreters_get_no_first_entry(flags: list[str], first: str |
     assert import_plan.first_entry(app, "/srv/app", flags) == first
 
 
+def test_safe_path_leaves_the_script_directory_off_but_not_what_a_server_puts_there() -> None:
+    own = backend(
+        server="script",
+        argv=["python3", "run.py"],
+        program="/usr/bin/python3",
+        script="/srv/app/run.py",
+        path_prepend=["/srv/app"],
+    )
+    served = backend(server="uvicorn", argv=["python3", "-m", "uvicorn", "m:a"], module="m", path_prepend=["/srv/app"])
+    for one in (own, served):
+        one.environ["PYTHONSAFEPATH"] = "1"
+    assert [step["step"] for step in import_plan.make(own).steps] == ["script"]
+    assert [step["step"] for step in import_plan.make(served).steps] == ["import", "path", "target"]
+
+
 @pytest.mark.parametrize(
     ("argv", "flags", "seen"),
     [

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
         python_path,
         resources,
         symlinks,
-        systemd_verify,
     )
 
 DEFAULT_IMPORT_SECONDS = 20.0
@@ -48,8 +47,8 @@ class Collector:
 
     ``source`` is the name of the module that has the function ``collect``, or a function. ``seconds`` is its own time
     limit. ``extra`` names the module parameter, in seconds, that the limit grows by: such a collector may outlast the
-    budget by that much. ``into`` is the section and key that its result becomes, where it is not a section of its own;
-    a list is added to the list that is there. ``resolve`` says that the module's ``resolve`` is called first, which
+    budget by that much. ``into`` is the section and key that its result becomes, where it is not a section of its own.
+    ``resolve`` says that the module's ``resolve`` is called first, which
     fills the backend.
     """
 
@@ -85,7 +84,6 @@ class Collector:
 COLLECTORS: tuple[Collector, ...] = (
     Collector("import_test", "import_test", 6.0, extra="import_test_timeout"),
     Collector("foreground_test", "foreground_test", 6.0, extra="import_test_timeout"),
-    Collector("unit_check", "systemd_verify", 4.0, into=("unit", "problems")),
     Collector("logs", "logs", 8.0, max_bytes=4096 * KIB),
     Collector("kernel", "kernel", 5.0),
     Collector("health", "health", 6.0, into=("app", "health")),

@@ -206,12 +206,7 @@ def _take(outcome: Outcome, sections: dict[str, Section], records: dict[str, dic
     owner, key = collector.into
     if "unavailable" in sections.setdefault(owner, {}):
         return
-    present = sections[owner].get(key)
-    if isinstance(present, list):
-        known = {(item.get("file"), item.get("line")) for item in present if item.get("line")}
-        present += [item for item in section.get(key, []) if (item.get("file"), item.get("line")) not in known]
-    else:
-        sections[owner][key] = section
+    sections[owner][key] = section
 
 
 def _limit(collector: Collector, ctx: Context, started: float) -> float:

@@ -18,6 +18,7 @@ from .model import Backend, Unavailable
 from .selection import InputError, near_names, suggestion
 from .systemd_environment import Environment, account, add_from_process, all_groups, effective
 from .systemd_show import SERVICE_PROPERTIES, UNIT_PROPERTIES, Properties, list_names, show
+from .systemd_unit_files import Setting
 
 DEFAULT_WINDOW_S = 600.0
 _CGROUP_ROOTS = ("/sys/fs/cgroup/systemd", "/sys/fs/cgroup/unified", "/sys/fs/cgroup")
@@ -68,7 +69,9 @@ def describe(names: Sequence[str], ctx: Context) -> list[Backend]:
 def _build(
     unit: Properties, manager: Properties, files: list[dict[str, Any]], problems: list[dict[str, Any]], ctx: Context
 ) -> Backend:
-    directives = systemd_unit_files.merge(systemd_unit_files.parse(item["text"]) for item in files)
+    settings = {item["path"]: systemd_unit_files.parse(item["text"]) for item in files}
+    directives = systemd_unit_files.merge(settings.values())
+    problems = _problems(files, settings, problems)
     user = account(unit.get("User"))
     main_pid = unit.number("MainPID") or None
     environment = effective(unit, manager, _version(manager), ctx, user)
@@ -87,6 +90,21 @@ def _build(
     backend.running = bool(backend.main_pid or backend.pids)
     backend.log_files = systemd_unit.log_files(unit, directives)
     return backend
+
+
+def _problems(
+    files: list[dict[str, Any]], settings: dict[str, list[Setting]], told: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """What systemd said about lines that are still there, and what is wrong by itself.
+
+    ``systemd-analyze verify`` is not used: it touches files of the running manager and loads every unit that is near.
+    """
+    texts = {item["path"]: item["text"] for item in files}
+    problems = [problem for problem in told if systemd_unit_files.still_there(problem, texts)]
+    known = {(problem["file"], problem["line"]) for problem in problems}
+    for path, found in settings.items():
+        problems += [item for item in systemd_unit_files.misplaced(path, found) if (path, item["line"]) not in known]
+    return problems
 
 
 def _set_identity(backend: Backend, unit: Properties) -> None:

@@ -47,6 +47,18 @@ LIST_SETTINGS = {
     "AmbientCapabilities", "RestrictAddressFamilies", "DeviceAllow", "RuntimeDirectory", "StateDirectory",
     "CacheDirectory", "LogsDirectory", "ConfigurationDirectory",
 }  # fmt: skip
+KNOWN_SECTIONS = ("Unit", "Service", "Install")
+_INSTALL_SETTINGS = {"Alias", "WantedBy", "RequiredBy", "UpheldBy", "Also", "DefaultInstance"}
+_UNIT_SETTINGS = {
+    "Description", "Documentation", "After", "Before", "Wants", "Requires", "Requisite", "BindsTo", "PartOf", "Conflicts",
+    "OnFailure", "StartLimitIntervalSec", "ConditionPathExists", "AssertPathExists", "WantedBy", "RequiredBy", "Alias",
+}  # fmt: skip
+_SERVICE_SETTINGS = {
+    "Type", "ExecStart", "ExecStartPre", "ExecStartPost", "ExecStop", "ExecReload", "Restart", "RestartSec", "User", "Group",
+    "WorkingDirectory", "Environment", "EnvironmentFile", "StandardOutput", "StandardError", "TimeoutStartSec",
+    "TimeoutStopSec", "TimeoutSec", "WatchdogSec", "LimitNOFILE", "MemoryMax", "PIDFile", "KillMode", "UMask",
+}  # fmt: skip
+MAX_PROBLEMS = 50
 SANDBOX_SETTINGS = (
     "ProtectSystem", "ProtectHome", "PrivateTmp", "PrivateDevices", "PrivateNetwork", "PrivateUsers", "PrivateMounts",
     "ProtectKernelTunables", "ProtectKernelModules", "ProtectControlGroups", "ProtectProc", "ProcSubset",
@@ -61,7 +73,7 @@ SANDBOX_SETTINGS = (
 
 @dataclass(frozen=True)
 class Setting:
-    """One assignment in a unit file; ``line`` is that of its first line."""
+    """One assignment in a unit file; ``line`` is that of its first line. Without a name it is a line that assigns nothing."""
 
     section: str
     name: str
@@ -84,8 +96,8 @@ def parse(text: str) -> list[Setting]:
         line, pending = (pending + line).strip(), ""
         if line.startswith("[") and line.endswith("]"):
             section = line[1:-1]
-        elif "=" in line:
-            name, _equals, value = line.partition("=")
+        else:
+            name, _equals, value = line.partition("=") if "=" in line else ("", "", line)
             settings.append(Setting(section, name.strip(), value.strip(), first))
         first = 0
     return settings
@@ -105,6 +117,40 @@ def merge(files: Iterable[Sequence[Setting]]) -> dict[str, list[str]]:
             else:
                 result[setting.name] = [setting.value]
     return result
+
+
+def misplaced(path: str, settings: Iterable[Setting]) -> list[dict[str, Any]]:
+    """Lines that every systemd ignores, in its words: settings in the wrong section, and lines that are no settings."""
+    problems = []
+    for setting in settings:
+        if setting.section.startswith("X-") or setting.name.startswith("X-"):
+            continue
+        text = None
+        if not setting.name:
+            text = "Missing '=', ignoring line."
+        elif not setting.section:
+            text = "Assignment outside of section. Ignoring."
+        elif setting.section not in KNOWN_SECTIONS:
+            text = f"Unknown section '{setting.section}'. Ignoring."
+        elif (
+            (setting.section == "Install" and setting.name not in _INSTALL_SETTINGS)
+            or (setting.section == "Unit" and setting.name in _SERVICE_SETTINGS)
+            or (setting.section == "Service" and setting.name in _UNIT_SETTINGS)
+        ):
+            text = f"Unknown key '{setting.name}' in section [{setting.section}], ignoring."
+        if text:
+            problems.append({"file": path, "line": setting.line, "text": text})
+    return problems[:MAX_PROBLEMS]
+
+
+def still_there(problem: dict[str, Any], texts: dict[str, str]) -> bool:
+    """Whether a complaint of the past is about what the file still says: the journal keeps it after it was corrected."""
+    lines = texts.get(str(problem["file"]), "").splitlines()
+    if problem["file"] not in texts or not problem["line"]:
+        return True
+    line = lines[problem["line"] - 1] if problem["line"] <= len(lines) else ""
+    words = [*re.findall(r"'([^']+)'", problem["text"]), problem["text"].rpartition(": ")[2].strip("\"'")]
+    return any(word and word in line for word in words)
 
 
 def unit_name(name: str) -> Optional[str]:

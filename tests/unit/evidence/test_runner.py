@@ -137,18 +137,9 @@ def test_too_much_is_cut_and_said() -> None:
 
 
 def test_results_can_go_into_another_section() -> None:
-    def more(backend: Backend, ctx: Context) -> Section:
-        return {"problems": [{"file": "/a", "line": 1, "text": "again"}, {"file": "/a", "line": 2, "text": "new"}]}
-
-    backend = Backend("api", "systemd", unit={"problems": [{"file": "/a", "line": 1, "text": "known"}]})
-    table = [
-        Collector("check", more, 1.0, into=("unit", "problems")),
-        Collector("health", fine, 1.0, into=("app", "health")),
-    ]
-    result = runner.gather_one(backend, Context({}, time.monotonic() + 5), b"", 0, table, [])
-    assert [item["text"] for item in result["unit"]["problems"]] == ["known", "new"]
-    assert result["app"]["health"] == {"value": 1}
-    assert "check" not in result
+    result = document(("health", fine, {"into": ("unit", "health")}))
+    assert result["unit"] == {"problems": [], "health": {"value": 1}}
+    assert "health" not in result and "health" in result["collectors"]
 
 
 def test_everything_is_redacted_with_secrets_that_collectors_read() -> None:

@@ -8,7 +8,7 @@ import pwd
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.firstaid.backend.plugins.module_utils._evidence import systemd, systemd_journal, systemd_verify
+from ansible_collections.firstaid.backend.plugins.module_utils._evidence import systemd, systemd_journal
 from ansible_collections.firstaid.backend.plugins.module_utils._evidence.context import Context
 from ansible_collections.firstaid.backend.plugins.module_utils._evidence.systemd_environment import effective
 from ansible_collections.firstaid.backend.plugins.module_utils._evidence.systemd_show import Properties
@@ -112,19 +112,3 @@ def test_properties_from_files_stand_in_for_the_manager() -> None:
     assert unit.all("EnvironmentFiles") == ["/etc/api.env (ignore_errors=yes)"]
     assert unit.get("WorkingDirectory") == "!/srv/api"
     assert unit.get("RestartUSec") == "5"
-
-
-def test_verify_leaves_out_other_units() -> None:
-    text = (
-        "/etc/systemd/system/api.service:7: Unknown key name 'Bogus' in section 'Service', ignoring.\n"
-        "/lib/systemd/system/other.service:3: something\n"
-        "\x1b[0;1;31mapi.service: Command /nope is not executable: No such file or directory\x1b[0m\n"
-    )
-    assert systemd_verify.parse_verify(text, ["/etc/systemd/system/api.service"], "api.service") == [
-        {
-            "file": "/etc/systemd/system/api.service",
-            "line": 7,
-            "text": "Unknown key name 'Bogus' in section 'Service', ignoring.",
-        },
-        {"file": None, "line": None, "text": "Command /nope is not executable: No such file or directory"},
-    ]

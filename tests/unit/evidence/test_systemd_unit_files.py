@@ -99,3 +99,32 @@ def test_masked_unit_is_dev_null(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_read_files_says_why_it_can_not(tmp_path: Path) -> None:
     result = files.read_files(str(tmp_path / "none"), [], Context({}, 1e12))
     assert result[0]["kind"] == "fragment" and "No such file" in result[0]["error"]
+
+
+def test_lines_that_every_systemd_ignores() -> None:
+    text = "Early=1\n[Unit]\nExecStart=/x\nafter\n[Service]\nAfter=a\nUser=u\n[Install]\nEnvironment=A=1\nWantedBy=m\n[Serivce]\nUser=x\n[X-M]\nA=1\n"
+    found = [(item["line"], item["text"]) for item in files.misplaced("/u", files.parse(text))]
+    assert found == [
+        (1, "Assignment outside of section. Ignoring."),
+        (3, "Unknown key 'ExecStart' in section [Unit], ignoring."),
+        (4, "Missing '=', ignoring line."),
+        (6, "Unknown key 'After' in section [Service], ignoring."),
+        (9, "Unknown key 'Environment' in section [Install], ignoring."),
+        (12, "Unknown section 'Serivce'. Ignoring."),
+    ]
+    assert files.misplaced("/u", files.parse(TEXT)) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "there"),
+    [
+        ("/u:2: Unknown key name 'Bogus' in section 'Service', ignoring.", 2, True),
+        ("/u:2: Unknown key name 'Other' in section 'Service', ignoring.", 2, False),
+        ("/u:3: Failed to parse service type, ignoring: foo", 3, True),
+        ("/u:9: Failed to parse service type, ignoring: foo", 9, False),
+        ("/u: Something about the whole file", None, True),
+    ],
+)
+def test_complaints_that_were_corrected_are_left_out(text: str, line: int | None, there: bool) -> None:
+    problem = {"file": "/u", "line": line, "text": text}
+    assert files.still_there(problem, {"/u": "[Service]\nBogus=1\nType=foo\n"}) is there

@@ -304,8 +304,6 @@ def _observe_sentences(observed: Observed) -> None:
         ("service.exit.status_text", "supervisor", True),
         ("app.health.body", "health", False),
         ("app.health.tried[*].body", "health", False),
-        ("kernel.oom_kills[*].text", "kernel", True),
-        ("kernel.crashes[*].text", "kernel", True),
         ("kernel.other[*].text", "kernel", True),
     )
     for path, by, attested in sources:

@@ -52,7 +52,8 @@ def oom_kill(observed: Observed) -> list[Hit]:
     """The kernel or the supervisor says that memory ran out for this backend."""
     hits = []
     for path, kill in resolve(observed.evidence, "kernel.oom_kills[*]"):
-        if isinstance(kill, Mapping) and kill.get("own") is not False:
+        # A kill that may be the backend's counts where the backend was ended that way: kernels are shared by many.
+        if isinstance(kill, Mapping) and (kill.get("own") is True or (kill.get("own") is None and sigkill(observed))):
             hits.append(
                 Hit((cite_fact(path, kill.get("text") or kill),), captures={"process": str(kill.get("process") or "")})
             )

@@ -92,8 +92,7 @@ def _program(app: App, plan: Plan) -> None:
     if app.settings_module and app.server == "django":
         plan.steps.append({"step": "setting", "name": "DJANGO_SETTINGS_MODULE", "value": app.settings_module})
     if app.script:
-        name = os.path.basename(app.script).partition(".")[0]
-        plan.steps.append({"step": "script", "path": app.script, "name": re.sub(r"\W", "_", name) or "script"})
+        plan.steps.append({"step": "script", "path": app.script})
     elif app.code is not None:
         plan.steps.append({"step": "code", "text": app.code})
     elif module:

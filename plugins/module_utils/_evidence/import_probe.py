@@ -155,15 +155,15 @@ class Probe:
                 raise
         self.extra["attribute"] = {"wanted": attribute, "exists": True, "type": cap(type(owner).__name__), "names": []}
 
-    def step_script(self, path: str, name: str) -> None:
+    def step_script(self, path: str) -> None:
         """A script, except the part of it that serves."""
         self.statement = "script " + path
-        self.extra["script"] = run_script(path, name, self._follow)
+        self.extra["script"] = run_script(path, self._follow)
 
     def step_code(self, text: str) -> None:
         """``python -c``."""
         self.statement = "python -c …"
-        self.extra["script"] = run_script("<string>", "firstaid_command", self._follow, text)
+        self.extra["script"] = run_script("<string>", self._follow, text)
 
     def _follow(self, text: str) -> None:
         module, _colon, attribute = text.partition(":")
@@ -187,7 +187,7 @@ class Probe:
                 text = "No module named {0}.__main__; '{0}' is a package and cannot be directly executed"
                 raise ModuleNotFoundError(text.format(module), name=module + ".__main__")
         if spec.origin and spec.has_location and spec.origin.endswith(".py"):
-            self.extra["script"] = run_script(spec.origin, spec.name, self._follow)
+            self.extra["script"] = run_script(spec.origin, self._follow, spec=spec)
 
     def step_config(self, path: str) -> None:
         """The server's configuration file, which is a Python script of its own."""

@@ -33,6 +33,8 @@ SERVING = set(
     "run run_app run_forever run_until_complete run_simple serve serve_forever start start_server main mainloop listen"
     " launch worker_main execute_from_command_line exec_command_line execute".split()
 )
+# The main module that a script replaces; without a reference its names would go while our code still runs in it.
+_KEPT: "list[Any]" = []
 IMPORT_ERRORS = ("ImportError", "ModuleNotFoundError", "Exception", "BaseException")
 
 
@@ -189,11 +191,17 @@ def _read(path: str) -> bytes:
         return stream.read(4 * 1024 * 1024)
 
 
-def run_script(path: str, name: str, follow: "Callable[[str], Any]", text: "Optional[str]" = None) -> "dict[str, Any]":
-    """Import the script at ``path`` as module ``name``; ``follow`` imports a ``module:attribute`` that it serves.
+def run_script(
+    path: str,
+    follow: "Callable[[str], Any]",
+    text: "Optional[str]" = None,
+    spec: "Any" = None,
+    name: str = "__main__",
+) -> "dict[str, Any]":
+    """Run what may run of the script at ``path`` as the main module; ``follow`` imports a ``module:attribute`` it serves.
 
-    ``text`` is the source of a script that is no file. Gives what was run: ``whole`` for all but the part that
-    serves, else ``head``. Raises what the script raises.
+    ``text`` is the source of a script that is no file, ``spec`` the import system's for ``python -m``. Gives what was
+    run: ``whole`` for all but the part that serves, else ``head``. Raises what the script raises.
     """
     if text is None:
         try:
@@ -204,9 +212,12 @@ def run_script(path: str, name: str, follow: "Callable[[str], Any]", text: "Opti
     else:
         source = text.encode("utf-8", "surrogateescape")
     script = Script(source, path)
+    # As on the host, an import of the script by its own name makes a second module.
     module = type(sys)(name)
     module.__file__ = path
-    module.__package__ = name.rpartition(".")[0]
+    module.__spec__ = spec
+    module.__package__ = spec.parent if spec is not None else None
+    _KEPT.append(sys.modules.get(name))
     sys.modules[name] = module
     names = vars(module)
     names["__builtins__"] = sys.modules["builtins"]

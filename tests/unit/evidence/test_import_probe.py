@@ -228,14 +228,14 @@ def test_statements_that_prepare_run(statement: str) -> None:
 def test_import_that_the_script_copes_with_is_no_failure(tmp_path: Path) -> None:
     path = tmp_path / "run.py"
     path.write_text("main()\ntry:\n    import no_such_thing\nexcept ImportError:\n    pass\n")
-    assert run_script(str(path), "firstaid_case_1", lambda text: None) == {"ran": "head", "targets": []}
+    assert run_script(str(path), lambda text: None, name="firstaid_case_1") == {"ran": "head", "targets": []}
 
 
 def test_import_whose_failure_ends_the_script_is_raised(tmp_path: Path) -> None:
     path = tmp_path / "run.py"
     path.write_text("import sys\nmain()\ntry:\n    import no_such_thing\nexcept ImportError:\n    sys.exit(1)\n")
     with pytest.raises(ModuleNotFoundError) as caught:
-        run_script(str(path), "firstaid_case_2", lambda text: None)
+        run_script(str(path), lambda text: None, name="firstaid_case_2")
     assert caught.value.__traceback__ is not None
     assert [frame.lineno for frame in _frames(caught.value) if frame.name == "<module>"][-1] == 4
 

@@ -174,6 +174,17 @@ def test_syntax_error(test: Tester) -> None:
     assert syntax["file"].endswith("/helper.py")
 
 
+def test_script_is_the_main_module_and_its_own_name_a_second_one(test: Tester) -> None:
+    found = test(
+        "import sys\nassert __name__ == '__main__' and sys.modules['__main__'].__file__ == __file__\nfrom helper import thing\nx = 1\n",
+        {"helper.py": "import main\nthing = 1\n"},
+    )
+    assert (found["outcome"], found["exception"]["type"]) == ("exception", "AssertionError")
+    circular = test("from helper import thing\nx = 1\n", {"helper.py": "from main import x\nthing = 1\n"})
+    missing = circular["missing_name"]
+    assert (missing["name"], missing["module"], missing["partially_initialized"]) == ("thing", "helper", True)
+
+
 def test_script_without_guard_does_not_serve(test: Tester) -> None:
     found = test("import time\ndef main():\n    time.sleep(60)\nmain()\n")
     assert (found["outcome"], found["script"]["ran"]) == ("ok", "head")

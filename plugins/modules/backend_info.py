@@ -77,7 +77,9 @@ options:
     type: bool
     default: false
   probe_health:
-    description: Whether to ask the health endpoint of a backend that runs. A request may leave a line in its access log.
+    description:
+      - Whether to ask the health endpoint of a backend that runs. A request may leave a line in its access log.
+      - Without O(service), every running service that looks like Python and listens is asked, to find those that do not answer.
     type: bool
     default: true
   probe_services:

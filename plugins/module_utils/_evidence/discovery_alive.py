@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Services that run and don't work: workers that die behind a living parent, a port bound and not listened on, no answer.
 
-All of it is read from /proc, but for one HTTP request to services that listen.
+All of it is read from /proc, but for an HTTP request to services that listen, which ``probe_health: false`` turns off.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ import http.client
 import socket
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Optional
+from urllib.parse import urlsplit
 
 from . import app, proc, processes, sockets
 from .context import MIB, Context
@@ -71,7 +73,8 @@ def suspect(backends: list[Backend], ctx: Context) -> dict[str, str]:
         reason = not_listening(item)
         if reason:
             found[item.backend.name] = reason
-    found.update(_silent([item for item in living if item.listening and item.backend.name not in found], ctx))
+    if ctx.params.get("probe_health", True):
+        found.update(_silent([item for item in living if item.listening and item.backend.name not in found], ctx))
     return found
 
 
@@ -123,7 +126,9 @@ def _add_sockets(living: list[Alive], ctx: Context) -> None:
 def _silent(living: list[Alive], ctx: Context) -> dict[str, str]:
     """Ask each service side by side; those that leave the question unanswered, or say that they are unwell."""
     limit = min(ANSWER_S, max(0.2, ctx.remaining()))
-    threads = [threading.Thread(target=_ask, args=(item, limit), daemon=True) for item in living]
+    given = urlsplit(str(ctx.params.get("health_url") or "")).path
+    paths = (given,) if given else _HEALTH_PATHS
+    threads = [threading.Thread(target=_ask, args=(item, paths, limit), daemon=True) for item in living]
     for thread in threads:
         thread.start()
     end = time.monotonic() + limit + 0.2
@@ -141,11 +146,11 @@ def _silent(living: list[Alive], ctx: Context) -> dict[str, str]:
     return found
 
 
-def _ask(item: Alive, limit: float) -> None:
+def _ask(item: Alive, paths: Sequence[str], limit: float) -> None:
     held = min(item.listening, key=lambda known: (known.port != item.backend.app.port, known.port or 0))
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(held.address, held.address)
     end = time.monotonic() + limit
-    for path in _HEALTH_PATHS:
+    for path in paths:
         connection = http.client.HTTPConnection(host, held.port, timeout=max(0.1, end - time.monotonic()))
         try:
             connection.request("GET", path, headers={"User-Agent": "firstaid", "Connection": "close"})

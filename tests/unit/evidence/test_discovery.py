@@ -233,6 +233,7 @@ def test_a_service_that_answers_is_not_suspect(served: None, own: Backend) -> No
 @pytest.mark.parametrize("served", [Unwell], indirect=True)
 def test_a_service_that_says_it_is_unwell(served: None, own: Backend) -> None:
     assert "HTTP status 503" in suspect([own], Context({}, 1e12))["api"]
+    assert suspect([own], Context({"probe_health": False}, 1e12)) == {}
 
 
 def test_a_service_that_accepts_nobody(own: Backend) -> None:

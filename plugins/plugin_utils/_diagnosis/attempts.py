@@ -149,6 +149,8 @@ def cut(lines: Sequence[Line], source: str) -> list[Attempt]:
         if event is not None:
             events[index] = event
             at = _cut_at_event(current, event, index)
+            if at is None and current.crash_at is not None and event.kind in ("start", "worker") and not supervised:
+                at = _after_crash(lines, current.crash_at, index)
         elif _HEADER in line.text and _dies_here(lines, index):
             event = Event("start", "traceback", "traceback")
             if current.crash_at is not None and not supervised:

@@ -16,6 +16,7 @@ from .chains import Row, group_column, is_header, parse_chain
 from .exceptions import SYNTAX_ERRORS
 from .frames import is_location, is_module_level_head
 from .log_model import Attempt, Line, Mark, Raised, Traceback
+from .restarts import event_of
 
 __all__ = ["fingerprint", "fold", "from_import_test", "tracebacks"]
 
@@ -173,7 +174,7 @@ def _traceback(
         after.startswith(_ENDINGS)
         or (intro is not None and intro.startswith(_FATAL_INTROS))
         or _FATAL_PROCESS.match(above) is not None
-        or (not logged and _outermost_is_module(chain, head))
+        or (not logged and _outermost_is_module(chain, head) and not (attempt.served and _served_after(rows, end)))
     )
     own = mark or rows[at].line.mark
     return Traceback(
@@ -212,6 +213,11 @@ def _announced(rows: Sequence[Row], at: int, previous_end: int) -> tuple[Mark | 
                 return row.line.mark, row.text.strip()
             break
     return None, intro
+
+
+def _served_after(rows: Sequence[Row], end: int) -> bool:
+    """Whether the same writer finished starting later on: then the traceback above was only printed."""
+    return any((event := event_of(row.line)) is not None and event.kind == "served" for row in rows[end:])
 
 
 def _outermost_is_module(chain: tuple[Raised, ...], head: str) -> bool:

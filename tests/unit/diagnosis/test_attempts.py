@@ -187,3 +187,24 @@ def test_no_evidence_is_no_attempt() -> None:
     assert attempts_from_evidence({"logs": {"unavailable": "no journal"}}) == []
     assert read_log("", "log") == []
     assert read_log("\n\n", "log") == []
+
+
+def test_a_start_after_a_death_without_any_other_word() -> None:
+    crash = 'Traceback (most recent call last):\n  File "/srv/api/main.py", line 2, in <module>\n    go()\nRuntimeError: no\n'
+    served = "INFO:     Started server process [9]\nINFO:     Application startup complete.\n"
+    first, second = read_log(crash + "loading\n" + served, "log")
+    assert [tb.fatal for tb in tracebacks(first)] == [True]
+    assert second.served and second.lines[0].text == "loading"
+
+
+def test_what_is_only_printed_is_not_fatal() -> None:
+    log = (
+        "Nov 22 02:42:59 web-1 systemd[1]: Started api.service - API.\n"
+        "Nov 22 02:42:59 web-1 python[5]: Traceback (most recent call last):\n"
+        'Nov 22 02:42:59 web-1 python[5]:   File "/srv/api/main.py", line 2, in <module>\n'
+        "Nov 22 02:42:59 web-1 python[5]: ModuleNotFoundError: No module named 'ujson'\n"
+        "Nov 22 02:42:59 web-1 python[5]: INFO:     Started server process [5]\n"
+        "Nov 22 02:42:59 web-1 python[5]: INFO:     Application startup complete.\n"
+    )
+    (attempt,) = read_log(log, "journal")
+    assert [tb.fatal for tb in tracebacks(attempt)] == [False]

@@ -111,6 +111,9 @@ def _set_identity(backend: Backend, unit: Properties) -> None:
     """User, group and supplementary groups; a service without ``User=`` runs as root."""
     backend.user = unit.get("User") or "root"
     user = account(backend.user)
+    if user is None and backend.user.isdigit():
+        # Without an account systemd changes the user only.
+        backend.uid, backend.gid, backend.groups = int(backend.user), 0, [0]
     if user is None:
         return
     backend.user, backend.uid, backend.gid = user.pw_name, user.pw_uid, user.pw_gid
@@ -135,11 +138,9 @@ def _from_files(full: str, reason: str, ctx: Context) -> Backend:
     directives = systemd_unit_files.merge(systemd_unit_files.parse(item["text"]) for item in files)
     unit = properties_from_files(full, directives)
     backend = _build(unit, Properties(), files, [], ctx)
-    backend.service = {
-        "name": full, "runtime": "systemd", "exists": True, "masked": fragment == "/dev/null",
-        "active_state": None, "load_state": None, "restarts": None,
-        "_partial": f"{reason}; only the unit's files on disk were read",
-    }  # fmt: skip
+    backend.service = systemd_service.section(unit, systemd_journal.History(error=reason), DEFAULT_WINDOW_S)
+    backend.service["masked"] = fragment == "/dev/null"
+    backend.service["_partial"] = f"{reason}; only the unit's files on disk were read"
     return backend
 
 

@@ -18,7 +18,6 @@ from .systemd_unit_files import SANDBOX_SETTINGS, expand_specifiers
 from .systemd_words import ExecLine, expand_variables, parse_count, parse_timespan, split_commands, split_words
 
 _FILE_OUTPUTS = ("append:", "file:", "truncate:")
-_NOLOGIN_IDS = ("", "root", "0")
 
 
 def section(
@@ -41,9 +40,9 @@ def section(
         "exec_start_pre": all_argv(unit, directives, "ExecStartPre"),
         "type": unit.get("Type") or None,
         "user": user or None,
-        "user_exists": True if user in _NOLOGIN_IDS or unit.yes("DynamicUser") else account(user) is not None,
+        "user_exists": unit.yes("DynamicUser") or user_exists(user),
         "group": group or None,
-        "group_exists": True if group in _NOLOGIN_IDS or unit.yes("DynamicUser") else group_exists(group),
+        "group_exists": unit.yes("DynamicUser") or group_exists(group),
         "dynamic_user": unit.yes("DynamicUser"),
         "working_directory": folder,
         "working_directory_optional": optional,
@@ -153,9 +152,14 @@ def log_files(unit: Properties, directives: Mapping[str, Sequence[str]]) -> list
     return found
 
 
+def user_exists(name: str) -> bool:
+    """Whether systemd can change to the user: none given is root, a number needs no account."""
+    return not name or name.isdigit() or account(name) is not None
+
+
 def group_exists(name: str) -> bool:
-    """Whether a group of this name or number is known; a number needs no entry."""
-    if name.isdigit():
+    """Whether systemd can change to the group: none given is the user's, a number needs no entry."""
+    if not name or name.isdigit():
         return True
     try:
         grp.getgrnam(name)

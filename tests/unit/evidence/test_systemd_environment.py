@@ -8,8 +8,16 @@ import pwd
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.firstaid.backend.plugins.module_utils._evidence import systemd, systemd_journal
-from ansible_collections.firstaid.backend.plugins.module_utils._evidence.context import Context
+import pytest
+
+from ansible_collections.firstaid.backend.plugins.module_utils._evidence import (
+    systemd,
+    systemd_journal,
+    systemd_unit_files,
+)
+from ansible_collections.firstaid.backend.plugins.module_utils._evidence.context import CommandResult, Context
+from ansible_collections.firstaid.backend.plugins.module_utils._evidence.model import Unavailable
+from ansible_collections.firstaid.backend.plugins.module_utils._evidence.selection import InputError
 from ansible_collections.firstaid.backend.plugins.module_utils._evidence.systemd_environment import effective
 from ansible_collections.firstaid.backend.plugins.module_utils._evidence.systemd_show import Properties
 
@@ -112,3 +120,30 @@ def test_properties_from_files_stand_in_for_the_manager() -> None:
     assert unit.all("EnvironmentFiles") == ["/etc/api.env (ignore_errors=yes)"]
     assert unit.get("WorkingDirectory") == "!/srv/api"
     assert unit.get("RestartUSec") == "5"
+
+
+def test_without_a_manager_the_files_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "api.service").write_text(
+        "[Service]\nUser=12345\nWorkingDirectory=/srv\nExecStart=/x/python -m app --port ${PORT}\nEnvironment=PORT=8000\n"
+    )
+    monkeypatch.setattr(systemd_unit_files, "SEARCH_PATH", (str(tmp_path),))
+    missing = CommandResult([], None, error="systemctl could not be started: No such file or directory")
+    monkeypatch.setattr(Context, "run", lambda *args, **kwargs: missing)
+    backend = systemd.resolve("api", Context({}, 1e12))
+    assert backend.argv == ["/x/python", "-m", "app", "--port", "8000"]
+    assert (backend.uid, backend.gid, backend.cwd) == (12345, 0, "/srv")
+    assert backend.unit["user_exists"] is True
+    assert backend.service["exists"] is True and backend.service["active_state"] is None
+    assert "only the unit's files" in backend.service["_partial"]
+    with pytest.raises(Unavailable, match="no unit file of that name"):
+        systemd.resolve("other", Context({}, 1e12))
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("a b", "can't be the name"), ("api.timer", "perhaps api.service"), ("worker@", "name one of its instances")],
+)
+def test_names_that_mean_no_service(name: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Context, "run", lambda *args, **kwargs: CommandResult([], 0, stdout="worker@1.service enabled"))
+    with pytest.raises(InputError, match=words):
+        systemd.resolve(name, Context({}, 1e12))

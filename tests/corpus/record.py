@@ -225,7 +225,7 @@ def styled(text: str, style: str | None, unit: str, seed: str) -> str:
 
 def finish(recipe: dict[str, Any], text: str, code: int | None, running: bool, term: str | None) -> dict[str, Any]:
     """Shorten, add the style, and put the case together."""
-    lines = [line[:4000] for line in text.rstrip("\n").split("\n")]
+    lines = [line[:20000] for line in text.rstrip("\n").split("\n")]
     keep = recipe.get("keep", 80)
     if len(lines) > keep:
         lines = lines[: keep // 2] + lines[-(keep - keep // 2) :]

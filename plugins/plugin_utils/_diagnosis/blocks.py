@@ -86,6 +86,7 @@ def _by_first_letter() -> dict[str, list[tuple[str, re.Pattern[str], bool]]]:
 
 
 _INDEX = _by_first_letter()
+_TOLD = re.compile(r"[\s(:'\"](?P<qualified>(?:[A-Za-z_]\w{0,60}\.){0,8}[A-Z]\w{0,60}(?:Error|Exception))(?:: |\()")
 _USAGE_ERROR = re.compile(r"(?P<prog>[\w./-]{1,200}): error: (?P<message>.*)")
 
 
@@ -109,7 +110,7 @@ def parse_block(rows: Sequence[Row], at: int) -> Block | None:
         message, end = message_of(rows, at, text)
         block = complete(Raised("ValidationError", line=rows[at].line.number), message, ())
         return Block((block,), end, "pydantic", False) if block.fields else None
-    return _sentence(rows, at) or _bare_exception(rows, at) or _errno_line(rows, at)
+    return _sentence(rows, at) or _bare_exception(rows, at) or _errno_line(rows, at) or _told_exception(rows, at)
 
 
 def _faulthandler(rows: Sequence[Row], at: int) -> Block:
@@ -207,7 +208,7 @@ def _sentence(rows: Sequence[Row], at: int) -> Block | None:
 
 
 def _bare_exception(rows: Sequence[Row], at: int) -> Block | None:
-    text = rows[at].text
+    text = rows[at].text.removeprefix("╰ ")
     if not (text[:1].isalpha() or text[:1] == "_"):
         return None
     raised = parse_exception(text, certain=False)
@@ -226,3 +227,15 @@ def _errno_line(rows: Sequence[Row], at: int) -> Block | None:
     message, end = message_of(rows, at, text)
     raised = complete(Raised("OSError", line=rows[at].line.number), message, ())
     return Block((raised,), end, "error_line", False)
+
+
+def _told_exception(rows: Sequence[Row], at: int) -> Block | None:
+    """An exception inside a logged sentence: ``Consumer failed: AMQPConnectionError: (…)``."""
+    text = rows[at].text
+    found = _TOLD.search(text[:1000]) if rows[at].line.mark.level in ("ERROR", "CRITICAL") else None
+    if found is None:
+        return None
+    qualified = found["qualified"]
+    module, _, kind = qualified.rpartition(".")
+    raised = Raised(kind, module=module or None, line=rows[at].line.number)
+    return Block((complete(raised, text[found.end() :].strip(), ()),), at + 1, "error_line", False)

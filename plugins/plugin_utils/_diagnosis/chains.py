@@ -24,6 +24,7 @@ _CHAIN_LIMIT = 60
 _GROUP_DEPTH = 12
 _SUB_SEPARATOR = re.compile(r"\+-{4,}")
 _BARE_GROUP = re.compile(r"(?P<indent> {0,40})\| (?:[\w.]{1,200}\.)?(?:Base)?ExceptionGroup: ")
+_AFTER_BLANK = ("(Background on", "ERRORS:", "WARNINGS:", "Did you ", "\t", "IMPORTANT", "Original error was")
 _OMITTED = re.compile(
     r"\s*(?:\.{3}|\[\.{3}\]|…|<\s*\d+ .{0,40}(?:omitted|truncated).*|\.{3}.{0,60}(?:omitted|more).*)$"
 )
@@ -238,15 +239,18 @@ def message_of(rows: Sequence[Row], at: int, first: str, base: int = 0, *, close
             break
         if not text.strip():
             following = _skip_blank(rows, here)
-            if following < len(rows) and rows[following].text.startswith(
-                ("(Background on", "ERRORS:", "Did you ", "\t")
-            ):
+            if following < len(rows) and rows[following].text.startswith(_AFTER_BLANK):
                 parts.append("")
                 here += 1
                 continue
             break
         fields = fields or is_validation_head(text)
-        known = continues_message(text) or (fields and _is_field(rows, here)) or is_validation_head(text)
+        known = (
+            continues_message(text)
+            or parts[-1].endswith(":")
+            or (fields and _is_field(rows, here))
+            or is_validation_head(text)
+        )
         if not known and not closed and not _is_last_word(rows, here, number):
             break
         parts.append(text)

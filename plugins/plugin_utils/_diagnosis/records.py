@@ -37,7 +37,10 @@ _LED_BY_LEVEL = re.compile(
 )
 _BRACKETED_LEVEL = re.compile(rf"\[(?P<level>{_LEVEL})\s*\] ?")
 _LEVEL_TOKEN = re.compile(rf"[\[(]?(?P<level>{_LEVEL})\s*(?:[\])]|(?=[\s:|\-,]|$))")
-_PID_TOKEN = re.compile(r"(?:\[(?:pid[: ])?(?P<pid>\d{1,10})\]|\[[\w-]*:?(?:MainThread|Thread-\d+|MainProcess)\])")
+_PID_TOKEN = re.compile(
+    r"(?:\[(?:(?:pid|PID)[: ])?(?P<pid>\d{1,10})\]|\[[\w-]*:?(?:MainThread|Thread-\d+|MainProcess)\])"
+)
+_OTHER_TOKEN = re.compile(r"\[[^\[\]]{1,100}\](?= ?\[)")
 _LOGGER_BEFORE_LEVEL = re.compile(rf"\[?(?P<logger>[\w.$-]{{1,100}})\]?(?=[ \t|:-]+\[?{_LEVEL}\b)")
 _LOGGER_AFTER_LEVEL = re.compile(
     r"(?:in )?(?:\[(?P<bracketed>[A-Za-z_][\w.]{1,100})\]:? |(?P<dotted>[A-Za-z_]\w*\.[\w.$]{1,100}):(?: |$)"
@@ -50,6 +53,9 @@ _LOGFMT = re.compile(r'(?P<key>[A-Za-z_][\w.@-]{0,60})=(?:"(?P<quoted>(?:[^"\\]|
 _JSON_FIELD = re.compile(
     r'[{,]\s{0,8}"(?P<key>[\w.@-]{1,60})"\s{0,8}:\s{0,8}(?:"(?P<text>(?:[^"\\]|\\.)*)|(?P<number>\d{1,15}\b))',
     re.DOTALL,
+)
+_JSON_FRAME = re.compile(
+    r'"filename": ?"(?P<file>[^"]{1,1000})", ?"lineno": ?(?P<line>\d{1,9}), ?"name": ?"(?P<name>[^"]{1,300})"'
 )
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "", "f": ""}
@@ -153,7 +159,7 @@ def _led_by_time(line: str) -> Record | None:
 def _rest(line: str, at: int, time: str | None, level: str | None, logger: str | None, pid: int | None) -> Record:
     """Tokens after the time or level: level, process and logger in whatever order the format has them."""
     end = at
-    for _token in range(6):
+    for _token in range(8):
         gap = _SEPARATOR.match(line, end)
         at = gap.end() if gap else end
         if level is None and (found := _LEVEL_TOKEN.match(line, at)):
@@ -164,6 +170,8 @@ def _rest(line: str, at: int, time: str | None, level: str | None, logger: str |
             time = found["time"]
         elif logger is None and level is None and (found := _LOGGER_BEFORE_LEVEL.match(line, at)):
             logger = found["logger"]
+        elif level is None and (found := _OTHER_TOKEN.match(line, at)):
+            logger = logger or found[0][1:-1]
         elif logger is None and level is not None and (found := _LOGGER_AFTER_LEVEL.match(line, at)):
             name = found["bracketed"] or found["dotted"] or found["root"] or found["spaced"]
             if _ERROR_NAME.search(name):
@@ -219,6 +227,12 @@ def _salvaged(line: str) -> dict[str, Any]:
             record.setdefault(found["key"], int(found["number"]))
         else:
             record.setdefault(found["key"], _unescape(text))
+    if "exc_type" in record:
+        frames = [
+            {"filename": _unescape(found["file"]), "lineno": found["line"], "name": found["name"]}
+            for found in _JSON_FRAME.finditer(line)
+        ]
+        record["exception"] = [{**record, "frames": frames}]
     return record
 
 

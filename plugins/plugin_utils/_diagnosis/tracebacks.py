@@ -200,7 +200,7 @@ def _announced(rows: Sequence[Row], at: int, previous_end: int) -> tuple[Mark | 
     """The record that prints this traceback, if one does, and the text above the traceback."""
     own = rows[at].line.mark
     before, header, _after = rows[at].text.partition("Traceback (most")
-    intro: str | None = (before.strip(" |+╭─┌") or None) if header else None
+    intro: str | None = (before.replace("Exception Group", "").strip(" |+╭─┌") or None) if header else None
     if own.record:
         same = [row.text for row in rows[max(0, at - 3) : at] if row.line.number == rows[at].line.number]
         return own, intro or (same[-1] if same else None)

@@ -50,6 +50,12 @@ _SUPERVISOR_TEXT = re.compile(
     r"^(?:\d{4}-\d\d-\d\d [\d:,]+ )?(?:INFO |WARN |CRIT |ERRO )?(?:spawned: '|exited: |gave up: |supervisor: |success: |"
     r"spawnerr: |supervisord started)|^\S+\.service: |^/\S+\.service(?:\.d/\S+)?:\d+: "
 )
+# What a server's parent process says of its workers, often only as a warning.
+WORKER_DEATH = re.compile(
+    r"Worker \(pid: ?\d+\) (?:was sent|exited|was terminated)|WORKER TIMEOUT|Child process \[\d+\] died|"
+    r"worker \d+ \(pid: \d+\) died|exited prematurely|Process Spawn(?:Process)?-\d+:|Unexpected exit from worker",
+    re.IGNORECASE,
+)
 _LEVELS = {"CRITICAL": 1.0, "FATAL": 1.0, "ERROR": 0.95, "WARNING": 0.6, "INFO": 0.4, "DEBUG": 0.2}
 # Lookups that libraries try and translate: what is raised during their handling is what failed.
 _LOOKUPS = {"KeyError", "AttributeError", "IndexError", "StopIteration", "LookupError", "StopAsyncIteration", "Empty"}
@@ -249,6 +255,8 @@ def _traceback_weight(tb: Traceback, attempt: Attempt, handled: bool, final: boo
 def _line_weight(line: LogLine, index: int, count: int, last_served: int, attempt: Attempt) -> float:
     if _speaker(line) != "app":
         return 1.0
+    if WORKER_DEATH.search(line.text[:200]):
+        return 0.95
     weight = _LEVELS.get(line.level or "", 0.85)
     if index < last_served:
         return weight * 0.25

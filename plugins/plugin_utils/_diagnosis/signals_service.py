@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from .observe import Observed
+from .observe import WORKER_DEATH, Observed
 from .observed import Citation, Hit, cite_fact, resolve
 from .signals import signal
 from .state import STABLE_S, by_health, determine, exited_badly, running, starting
@@ -172,6 +172,16 @@ def ended_silently(observed: Observed) -> list[Hit]:
         if line.by == "app" and line.age == 0 and line.weight > 0.3 and _COMPLAINT.search(line.text[:600]):
             return []
     return [Hit((ended,), "fact" if ended.line is None else "log")]
+
+
+@signal("worker_deaths")
+def worker_deaths(observed: Observed) -> list[Hit]:
+    """The server's parent process says, more than once, that workers died or were killed."""
+    lines = [line for line in observed.lines if line.age == 0 and WORKER_DEATH.search(line.text[:200])]
+    killed = [line for line in lines if "timeout" in line.lowered]
+    if len(lines) < 2 and not killed:
+        return []
+    return [Hit((lines[-1].citation,), "log", captures={"count": str(len(lines))})]
 
 
 @signal("nothing_known")

@@ -6,8 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from .log_model import NO_MARK, Line, Mark
@@ -47,9 +46,9 @@ def read_lines(
     if transports is None:
         sample = sample_of(text_or_lines)
         if _is_verbose(sample):
-            return list(_read_verbose(split_lines(text_or_lines), source, first_line))
+            return _read_verbose(split_lines(text_or_lines), source, first_line)
         transports = detect(sample)
-    return list(_read(split_lines(text_or_lines), source, first_line, transports))
+    return _read(split_lines(text_or_lines), source, first_line, transports)
 
 
 def _capped(line: str) -> str:
@@ -86,8 +85,9 @@ class _Marks:
         return mark
 
 
-def _read(physical: Iterable[str], source: str, first_line: int, transports: Transports) -> Iterator[Line]:
+def _read(physical: Iterable[str], source: str, first_line: int, transports: Transports) -> list[Line]:
     marks = _Marks()
+    lines: list[Line] = []
     pending: dict[str, tuple[int, Mark, list[str]]] = {}
     previous = NO_MARK
     indented = bool(transports) and transports[0][0] in _CONTINUES
@@ -106,11 +106,12 @@ def _read(physical: Iterable[str], source: str, first_line: int, transports: Tra
             if partial:
                 continue
             del pending[mark.lane]
-            yield from _open(source, begun[0], "".join(begun[2]), begun[1], marks)
+            _open(lines, source, begun[0], "".join(begun[2]), begun[1], marks)
             continue
-        yield from _open(source, number, text, mark, marks)
+        _open(lines, source, number, text, mark, marks)
     for number, mark, parts in pending.values():
-        yield from _open(source, number, "".join(parts), mark, marks)
+        _open(lines, source, number, "".join(parts), mark, marks)
+    return lines
 
 
 def _strip(text: str, transports: Transports) -> tuple[str, Mark, bool]:
@@ -137,16 +138,17 @@ def _strip(text: str, transports: Transports) -> tuple[str, Mark, bool]:
     return text, mark, partial
 
 
-def _open(source: str, number: int, text: str, transport: Mark, marks: _Marks) -> Iterator[Line]:
+def _open(lines: list[Line], source: str, number: int, text: str, transport: Mark, marks: _Marks) -> None:
+    """Append the line, or the lines of the record that it holds."""
     if text.startswith("==> ") and _TAIL_HEADER.match(text):
         text = ""
     record = parse_record(text)
     if record is None:
-        yield Line(source, number, text if len(text) <= LINE_LIMIT else cap(text), transport)
+        lines.append(Line(source, number, text if len(text) <= LINE_LIMIT else cap(text), transport))
         return
     mark = marks.of(transport, record, text[: record.cut])
     for part in record.texts:
-        yield Line(source, number, cap(part), mark)
+        lines.append(Line(source, number, part if len(part) <= LINE_LIMIT else cap(part), mark))
 
 
 def _is_verbose(sample: Sequence[str]) -> bool:
@@ -156,32 +158,31 @@ def _is_verbose(sample: Sequence[str]) -> bool:
     )
 
 
-def _read_verbose(physical: Iterable[str], source: str, first_line: int) -> Iterator[Line]:
+def _read_verbose(physical: Iterable[str], source: str, first_line: int) -> list[Line]:
     marks = _Marks()
+    lines: list[Line] = []
     fields: dict[str, str] = {}
-    message: deque[tuple[int, str]] = deque()
+    message: list[tuple[int, str]] = []
+
+    def close() -> None:
+        pid = fields.get("_PID", "")
+        unit = fields.get("SYSLOG_IDENTIFIER") or fields.get("_COMM")
+        number_of = int(pid) if pid.isdigit() else None
+        mark = Mark(time=fields.get("time"), unit=unit, pid=number_of, lane=f"{unit or ''}[{pid}]")
+        for number, text in message:
+            _open(lines, source, number, text, mark, marks)
+
     for number, raw in enumerate(physical, first_line):
         line = clean(_capped(raw))
         head, field = _VERBOSE_HEAD.match(line), _VERBOSE_FIELD.match(line)
         if head:
-            yield from _verbose_entry(fields, message, source, marks)
-            fields, message = {"time": head["time"]}, deque()
+            close()
+            fields, message = {"time": head["time"]}, []
         elif field:
             fields[field["key"]] = field["value"]
             if field["key"] == "MESSAGE":
                 message.append((number, field["value"]))
         elif message and line.startswith("    "):
             message.append((number, line.removeprefix("            ")))
-    yield from _verbose_entry(fields, message, source, marks)
-
-
-def _verbose_entry(
-    fields: dict[str, str], message: Iterable[tuple[int, str]], source: str, marks: _Marks
-) -> Iterator[Line]:
-    pid = fields.get("_PID", "")
-    unit = fields.get("SYSLOG_IDENTIFIER") or fields.get("_COMM")
-    mark = Mark(
-        time=fields.get("time"), unit=unit, pid=int(pid) if pid.isdigit() else None, lane=f"{unit or ''}[{pid}]"
-    )
-    for number, text in message:
-        yield from _open(source, number, text, mark, marks)
+    close()
+    return lines

@@ -77,7 +77,10 @@ _SYSTEMD: tuple[tuple[str, EventKind], ...] = (
     (r"Started (?P<subject>.{1,200}?)\.?$", "start"),
     (r"Stopped (?P<subject>.{1,200}?)\.?$", "gone"),
     (r"(?P<subject>\S{1,200}\.(?:service|scope|socket)): Scheduled restart job", "gone"),
-    (r"(?P<subject>\S{1,200}\.(?:service|scope|socket)): (?:Main process exited|Failed with result|Deactivated)", "end"),
+    (
+        r"(?P<subject>\S{1,200}\.(?:service|scope|socket)): (?:Main process exited|Failed with result|Deactivated)",
+        "end",
+    ),
 )
 
 _KEY = 4
@@ -108,19 +111,19 @@ _SYSTEMD_EVENTS = tuple((re.compile(pattern), kind) for pattern, kind in _SYSTEM
 
 def event_of(line: Line) -> Event | None:
     """What the line announces, ``None`` for nearly every line."""
-    text = line.text
-    unit = line.mark.unit
-    if unit == "systemd" or (unit is None and ".service" in text[:200]):
+    text, unit = line.text, line.mark.unit
+    if unit == "systemd" or (unit is None and ".service" in text):
         return _systemd_event(text)
-    for pattern, kind, server in _EVENTS.get(text[:_KEY], ()):
+    known = _EVENTS.get(text[:_KEY])
+    if known is None:
+        found = _EXITED.match(text) if " exited with code " in text else None
+        return Event("gone", "compose", found["subject"]) if found else None
+    for pattern, kind, server in known:
         found = pattern.match(text)
         if found is not None:
             group = found.groupdict()
             pid = group.get("pid")
-            subject = group.get("subject") or unit or ""
-            return Event(kind, server, f"{server}:{subject}", int(pid) if pid else None)
-    if " exited with code " in text and (found := _EXITED.match(text)):
-        return Event("gone", "compose", found["subject"])
+            return Event(kind, server, f"{server}:{group.get('subject') or unit or ''}", int(pid) if pid else None)
     return None
 
 

@@ -30,7 +30,7 @@ KINDS = ("namespaces", "user_namespace", "audit_hook")
 OUTPUT_BYTES = 64 * KIB
 REPORT_BYTES = 4 * MIB
 # How long the launcher may take for making and taking away a sandbox, on top of the program's own limit.
-GRACE_S = 4.0
+GRACE_S = 8.0
 # Part of it that making the sandbox may take before it counts against the program's time.
 SETUP_S = 1.5
 

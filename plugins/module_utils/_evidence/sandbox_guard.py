@@ -27,7 +27,9 @@ TICK_S = 0.05
 STACK_GRACE_S = 0.3
 STACK_SIGNAL = signal.SIGRTMAX - 2
 MAX_TASKS = 512
-MAX_PROCESSES = 200
+MAX_PROCESSES = 100
+# Room above the user's present tasks; less where nothing but the guard's own search finds what has to be ended.
+NEW_TASKS = {"namespaces": 300, "user_namespace": 300, "audit_hook": 200}
 # With more processes than this, memory that is used up together is the fault of their number.
 MANY_PROCESSES = 16
 # Room above the memory limit for memory that is reserved and never touched: thread stacks, buffers of BLAS libraries.
@@ -110,7 +112,8 @@ def run(kind: str, spec: Spec, report: TreeReport, reasons: list[str]) -> None:
         os.waitpid(program, 0)
         return
     say(spec, {"ended": _watch(program, spec, source_writer)})
-    end_descendants()
+    if os.getpid() != 1:  # the end of PID 1 is the end of all others
+        end_descendants()
 
 
 def _has_landlock() -> bool:
@@ -135,7 +138,7 @@ def _become_program(kind: str, spec: Spec, seccomp: Optional[bytes], source: int
     for number, descriptor in enumerate((null, spec["stdout_fd"], spec["stderr_fd"])):
         os.dup2(descriptor, number)
     yield "limits"
-    numbers = _limits(spec)
+    numbers = _limits(kind, spec)
     if spec["source"]:
         for name, descriptor in zip(CHANNELS, (source, spec["report_fd"], spec["fault_fd"])):
             os.dup2(descriptor, numbers[name])
@@ -167,7 +170,7 @@ def _become_program(kind: str, spec: Spec, seccomp: Optional[bytes], source: int
     os.execve(argv[0], argv, environment)
 
 
-def _limits(spec: Spec) -> dict[str, int]:
+def _limits(kind: str, spec: Spec) -> dict[str, int]:
     """Set the limits that can be set before the user changes; give the channels' descriptor numbers."""
     wanted = {
         resource.RLIMIT_CORE: 0,
@@ -176,8 +179,8 @@ def _limits(spec: Spec) -> dict[str, int]:
         resource.RLIMIT_DATA: spec["memory_bytes"] + RESERVED_BYTES,
     }
     if spec["uid"] != 0:
-        # More than enough for thread pools; a fork bomb ends here even when the guard gets no processor time.
-        wanted[resource.RLIMIT_NPROC] = spec["tasks_of_user"] + MAX_TASKS
+        # More than enough for thread pools, and few enough for the guard to get processor time beside a fork bomb.
+        wanted[resource.RLIMIT_NPROC] = spec["tasks_of_user"] + NEW_TASKS[kind]
     for name, value in wanted.items():
         _soft, hard = resource.getrlimit(name)
         value = value if hard == resource.RLIM_INFINITY else min(value, hard)
@@ -239,7 +242,7 @@ def _watch(program: int, spec: Spec, source_writer: int) -> dict[str, Any]:
         if limit:
             break
     if status is None:
-        _send(program, signal.SIGKILL)
+        _send_all(program, signal.SIGKILL)
         # As PID 1 we end all by ending; only elsewhere is it worth the time to wait for one.
         status = signal.SIGKILL if os.getpid() == 1 else _reap(program, wait=True)
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -275,6 +278,9 @@ def _reap(program: int, wait: bool = False) -> Optional[int]:
     deadline = time.monotonic() + 2.0
     while True:
         try:
+            if os.getpid() != 1 and os.waitid(os.P_PID, program, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+                # Its number is its group's too, and nobody else's until it is collected.
+                _send_all(program, signal.SIGKILL)
             pid, status = os.waitpid(-1, os.WNOHANG)
         except ChildProcessError:
             return None
@@ -284,6 +290,20 @@ def _reap(program: int, wait: bool = False) -> Optional[int]:
             if not wait or time.monotonic() > deadline:
                 return None
             time.sleep(0.002)
+
+
+def _send_all(program: int, number: int) -> None:
+    """A signal to all that the program started, in one call that no fork can outrun.
+
+    PID 1 reaches its whole namespace with it. Elsewhere it is the program's process group.
+    """
+    try:
+        if os.getpid() == 1:
+            os.kill(-1, number)
+        else:
+            os.killpg(program, number)
+    except OSError:
+        pass
 
 
 def _send(pid: int, number: int) -> None:
@@ -297,7 +317,7 @@ def descendants() -> list[str]:
     """Numbers, as /proc spells them, of all processes below this one."""
     found: list[str] = []
     waiting = ["self"]
-    while waiting and len(found) <= 2 * MAX_PROCESSES:
+    while waiting and len(found) <= MAX_PROCESSES:
         process = waiting.pop()
         try:
             threads = os.listdir(f"/proc/{process}/task")
@@ -326,7 +346,14 @@ def usage() -> tuple[int, int, int, int]:
     """Below this process: resident bytes of the biggest process and of all, number of threads and of processes."""
     page = resource.getpagesize()
     biggest = total = tasks = 0
+    # One look at the directory is cheap, which counts when processes multiply; it holds only where /proc is our own.
+    if os.getpid() == 1 and os.readlink("/proc/self") == "1":
+        crowd = sum(entry.isdigit() for entry in os.listdir("/proc")) - 1
+        if crowd > MAX_PROCESSES:
+            return 0, 0, 0, crowd
     found = descendants()
+    if len(found) > MAX_PROCESSES:
+        return 0, 0, 0, len(found)
     for process in found:
         try:
             with open(f"/proc/{process}/statm", encoding="ascii") as stream:
@@ -339,15 +366,12 @@ def usage() -> tuple[int, int, int, int]:
 
 
 def end_descendants() -> None:
-    """Kill and collect all processes below this one, however they multiply; at most 2 s."""
-    deadline = time.monotonic() + 2.0
+    """Kill and collect what is left below this process: what left the program's group; at most 5 s."""
+    deadline = time.monotonic() + 5.0
     while time.monotonic() < deadline:
         for number in (signal.SIGSTOP, signal.SIGKILL):
             for process in descendants():
-                if os.getpid() != 1:  # as PID 1, our end is theirs; /proc may count otherwise
-                    _send(int(process), number)
-        if os.getpid() == 1:
-            return
+                _send(int(process), number)
         try:
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass

@@ -250,16 +250,31 @@ def _in_packages(path: str) -> bool:
 
 @signal("module_other_python")
 def module_other_python(observed: Observed) -> list[Hit]:
-    """A missing module is installed for another interpreter of this host, or compiled for another version."""
+    """A missing module is compiled for another version, or installed for the interpreter that was meant to run it."""
     hits = []
     for missing in missing_modules(observed):
         for path, item in _whys(observed, missing.name):
             why, place = item.get("why"), str(item.get("path", ""))
-            if why in ("other_python", "compiled_for_other_python") or (
-                why == "elsewhere_on_disk" and _in_packages(place)
-            ):
+            installed = why == "other_python" or (why == "elsewhere_on_disk" and _in_packages(place))
+            if why == "compiled_for_other_python" or (installed and _meant_instead(observed, place)):
                 hits.append(missing.hit(cite_fact(path, item), found=place))
     return hits
+
+
+def _meant_instead(observed: Observed, place: str) -> bool:
+    """Whether another environment, rather than the one that runs, was made for the backend.
+
+    Any Python of the host may happen to have a package that the backend's own environment lacks. Another environment was
+    meant when most of what the project declares is missing here, or when this is no environment of its own and that one
+    is, or lies beside the code.
+    """
+    declared, lacking = observed.fact("packages.declared"), observed.fact("packages.missing")
+    if isinstance(declared, list) and isinstance(lacking, list) and declared:
+        return len(lacking) * 2 > len(declared)
+    if observed.fact("interpreter.kind") not in ("venv", "conda"):
+        return True
+    code = str(observed.fact("app.code_dir") or "")
+    return bool(code) and place.startswith(code.rpartition("/")[0] + "/")
 
 
 @signal("module_unreadable")

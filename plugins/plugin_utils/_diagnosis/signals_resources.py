@@ -11,16 +11,20 @@ from typing import Any
 from .observe import Observed
 from .observed import Hit, cite_fact, resolve
 from .signals import signal
+from .state import determine, running
 
 MIB = 1024 * 1024
 # Below this a file system is full for a server that writes logs and temporary files.
 FULL_BYTES = 4 * MIB
+_ABSENT = ("missing", "dangling_link", "loop", "absent")
 _CRASH_CODES = {132: "SIGILL", 134: "SIGABRT", 135: "SIGBUS", 136: "SIGFPE", 139: "SIGSEGV", 159: "SIGSYS"}
 _CRASH_SIGNALS = {"SIGILL", "SIGABRT", "SIGBUS", "SIGFPE", "SIGSEGV", "SIGSYS", "SIGTRAP"}
 
 
 def exit_signal(observed: Observed) -> tuple[str, str] | None:
     """(evidence path, signal name) of the last exit, by signal or by the code that shells and containers report."""
+    if running(observed) and determine(observed).name != "crash_loop":
+        return None  # that was an earlier run, which this one has survived
     name = observed.fact("service.exit.signal")
     numbers = {
         9: "SIGKILL",
@@ -108,6 +112,18 @@ def memory_limited(observed: Observed) -> list[Hit]:
         limit = observed.fact(path)
         if isinstance(limit, int) and 0 < limit < 1 << 60:
             return [Hit((cite_fact(path, limit),), captures={"limit": str(limit)})]
+    return []
+
+
+@signal("memory_plentiful")
+def memory_plentiful(observed: Observed) -> list[Hit]:
+    """No limit is set for this backend, the host has memory to spare, and no counter tells of a kill."""
+    if oom_kill(observed) or memory_limited(observed):
+        return []
+    total, free = observed.fact("resources.memory.total_bytes"), observed.fact("resources.memory.available_bytes")
+    if isinstance(total, int) and isinstance(free, int) and free > 0.25 * total and free > 1 << 30:
+        quote = f"{free >> 20} MiB of {total >> 20} MiB available, no limit set"
+        return [Hit((cite_fact("resources.memory", quote),))]
     return []
 
 
@@ -205,13 +221,13 @@ def descriptors_used_up(observed: Observed) -> list[Hit]:
 def path_not_accessible(observed: Observed) -> list[Hit]:
     """A path that the backend needs can't be read, entered or executed by its user."""
     hits = []
-    wanted = {"interpreter": "executable", "command": "executable", "working_directory": "executable"}
     for path, item in resolve(observed.evidence, "access.paths[*]"):
-        if not isinstance(item, Mapping):
-            continue
+        if not isinstance(item, Mapping) or item.get("type") in _ABSENT:
+            continue  # what isn't there is no matter of permissions
         purpose = str(item.get("purpose") or "")
-        needs = wanted.get(purpose, "readable")
-        if item.get(needs) is False or item.get("blocked_at"):
+        needs = "executable" if purpose in ("interpreter", "command", "working_directory") else "readable"
+        refused = item["ok"] is False if isinstance(item.get("ok"), bool) else item.get(needs) is False
+        if refused or (item.get("blocked_at") and item.get("ok") is not True):
             captures = {"path": str(item.get("blocked_at") or item.get("path") or ""), "purpose": purpose}
             hits.append(Hit((cite_fact(path, item),), captures=captures))
     return hits

@@ -46,8 +46,9 @@ sanity: setup ## ansible-test sanity, all that runs without its containers
 demo-check: setup ## every fault of the demo, end to end, without root or systemd
 	demo/check
 
-molecule: setup ## the playbook on real systemd hosts
-	tests/hosts/molecule
+molecule: setup ## the playbook on real systemd hosts: three Debians over SSH, then the zoo of live faults
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/molecule test --scenario-name default
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/molecule test --scenario-name zoo
 
 accuracy: setup ## the classifier on recorded crashes (CORPUS=file, JSON=1)
 	@$(BIN)/python tests/accuracy/run.py $(if $(CORPUS),--corpus $(CORPUS)) $(if $(JSON),--json)

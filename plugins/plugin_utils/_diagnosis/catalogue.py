@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from . import (  # noqa: F401 — importing them fills the table of signals
+    signals_bind,
     signals_exceptions,
     signals_imports,
     signals_network,

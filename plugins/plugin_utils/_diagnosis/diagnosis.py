@@ -37,7 +37,8 @@ def digest(evidence: Mapping[str, Any]) -> str:
 
 def confidence(candidate: Candidate, rivals: list[Candidate], observed: Observed) -> float:
     """How sure the answer is: its likelihood, lowered by a strong second and by what the evidence can't tell."""
-    second = max((rival.likelihood for rival in rivals), default=0.0)
+    prime = candidate.direct and not candidate.cause.fallback
+    second = max((rival.likelihood for rival in rivals if rival.direct or not prime), default=0.0)
     share = candidate.likelihood / (candidate.likelihood + 0.9 * max(0.0, second - 0.15))
     cap = CAP_ATTESTED if candidate.attested else CAP_LOG
     if not candidate.attested and all(hit.weight <= 0.6 for hit in candidate.hits):

@@ -178,7 +178,7 @@ def _is_shutdown(text: str) -> bool:
 
 def _ended_by_facts(evidence: Mapping[str, Any]) -> bool:
     """Whether the supervisor knows of an exit with an error and of no new start."""
-    if str(fact(evidence, "service.active_state") or "").lower() in ("active", "running", "reloading"):
+    if _runs(evidence):
         return False
     code, name = fact(evidence, "service.exit.code"), fact(evidence, "service.exit.signal")
     return bool(name) or (isinstance(code, int) and not isinstance(code, bool) and code not in (0, 143, 130))
@@ -314,10 +314,25 @@ def _observe_sentences(observed: Observed) -> None:
         ("app.health.tried[*].body", "health", False),
         ("kernel.other[*].text", "kernel", True),
     )
+    survived = _survived_messages(observed.evidence)
     for path, by, attested in sources:
         for concrete, value in resolve(observed.evidence, path):
             if isinstance(value, str) and value.strip():
+                weight = 0.2 if concrete in survived else 1.0
                 for piece in value.splitlines()[:40]:
                     text = bounded(piece)
                     citation = Citation(concrete, None, text[:300], attested)
-                    observed.lines.append(SeenLine(text, text.lower(), citation, by=by))
+                    observed.lines.append(SeenLine(text, text.lower(), citation, weight=weight, by=by))
+
+
+def _survived_messages(evidence: Mapping[str, Any]) -> set[str]:
+    """Paths of the supervisor's sentences that are older than the start of a backend that still runs."""
+    if not _runs(evidence):
+        return set()
+    messages = [(path, str(value)) for path, value in resolve(evidence, "service.messages[*]")]
+    started = max((i for i, (_, text) in enumerate(messages) if text.startswith("Started ")), default=0)
+    return {path for path, _ in messages[:started]}
+
+
+def _runs(evidence: Mapping[str, Any]) -> bool:
+    return str(fact(evidence, "service.active_state") or "").lower() in ("active", "running", "reloading")

@@ -28,6 +28,13 @@ FURTHER_KIND = 0.6
 # Below this a candidate isn't mentioned, and cannot explain another.
 MENTION = 0.08
 EXPLAIN_AT = 0.3
+# Sections that show how things are, not how the backend ended.
+AMBIENT = (
+    "ports.", "backing_services.", "resources.disks", "resources.fds", "access.", "environment.", "symlinks.", "clock.",
+    "interpreter.", "packages.", "unit.environment_files",
+)  # fmt: skip
+# A direct cause this likely comes before everything that is merely also true.
+PRIME = 0.7
 _KINDS = {
     "exception": "log",
     "health": "log",
@@ -64,6 +71,12 @@ class Candidate:
         return any(reason.hit.attested and reason.condition.weight >= 1.5 for reason in self.reasons)
 
     @property
+    def direct(self) -> bool:
+        """Whether something speaks for it that tells how the backend ended: its log, the import test, the supervisor or
+        the kernel. A full disk or a service that is down may be beside the point."""
+        return any(reason.value >= 1.5 and _is_direct(reason.hit) for reason in self.reasons)
+
+    @property
     def hits(self) -> list[Hit]:
         """All hits, those of the weightiest condition first."""
         return [hit for reason in self.reasons for hit in (reason.hit, *reason.others)]
@@ -76,6 +89,10 @@ class Candidate:
         for citation in [*first, *rest]:
             unique.setdefault((citation.file, citation.line, citation.quote[:80]), citation)
         return list(unique.values())[:limit]
+
+
+def _is_direct(hit: Hit) -> bool:
+    return hit.kind != "fact" or not any(citation.file.startswith(AMBIENT) for citation in hit.citations)
 
 
 @dataclass
@@ -102,6 +119,9 @@ def rank(observed: Observed, catalogue: Catalogue) -> Ranking:
             found.append(candidate)
     found.sort(key=lambda c: (-c.likelihood, c.cause.fallback, c.cause.id))
     _explain(found, ranking)
+    prime = any(c.direct and not c.cause.fallback and c.likelihood >= PRIME for c in ranking.candidates)
+    if prime:
+        ranking.candidates.sort(key=lambda c: (not c.direct, -c.likelihood, c.cause.id))
     _rule_out(observed, catalogue, ranking)
     return ranking
 
@@ -188,6 +208,8 @@ def _explains(other: Candidate, candidate: Candidate) -> bool:
     if other is candidate or other.likelihood < EXPLAIN_AT:
         return False
     cause = candidate.cause
+    if candidate.direct and not other.direct and not cause.fallback:
+        return False
     if cause.id in other.cause.explains:
         # A plain consequence is explained by much less than what could just as well be a cause of its own.
         return other.likelihood >= (0.35 if cause.fallback else 0.5) * candidate.likelihood

@@ -235,23 +235,6 @@ def recursion_in_import(observed: Observed) -> list[Hit]:
     return hits
 
 
-@signal("gaierror_on_bind")
-def gaierror_on_bind(observed: Observed) -> list[Hit]:
-    """A name could not be resolved that the server should listen on."""
-    hits = []
-    listening = re.compile(
-        r"create_server|start_server|\.bind\(|server_bind|bind_sockets?|site\.start\(|create_listeners|_ensure_resolved|run_simple|listen\("
-    )
-    for seen in observed.seen:
-        if "gaierror" not in seen.raised.type:
-            continue
-        frames = seen.raised.frames
-        names = " ".join(f"{frame.function or ''} {frame.code or ''}" for frame in frames)
-        if listening.search(names) and not re.search(r"create_connection|connect\(|open_connection", names):
-            hits.append(_hit(seen))
-    return hits
-
-
 def _app_exceptions(observed: Observed, origins: tuple[str, ...]) -> list[Hit]:
     hits = []
     for seen in observed.seen:

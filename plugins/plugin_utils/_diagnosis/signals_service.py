@@ -141,6 +141,22 @@ def stopped_cleanly(observed: Observed) -> list[Hit]:
     return []
 
 
+@signal("stopped_on_purpose")
+def stopped_on_purpose(observed: Observed) -> list[Hit]:
+    """The supervisor stopped it because it was asked to, or it is a job that has done its work."""
+    if running(observed) is not False or exited_badly(observed) or observed.fact("service.active_state") == "failed":
+        return []
+    if observed.fact("service.result") not in ("success", None):
+        return []
+    for path, value in reversed(list(resolve(observed.evidence, "service.messages[*]"))):
+        text = str(value)
+        if text.startswith("Started "):
+            break
+        if text.startswith(("Stopping ", "Finished ")) or re.search(r"stopped: |\(terminated by SIGTERM\)", text):
+            return [Hit((cite_fact(path, text),))]
+    return []
+
+
 @signal("repeated_start")
 def repeated_start(observed: Observed) -> list[Hit]:
     """The log shows several starts that ended."""
@@ -165,6 +181,8 @@ def ended_silently(observed: Observed) -> list[Hit]:
     if ended is None or running(observed):
         return []
     if isinstance(code, int) and (200 <= code <= 245 or code in (126, 127)):
+        return []
+    if stopped_on_purpose(observed):
         return []
     if any(seen.weight > 0.3 for seen in observed.seen):
         return []

@@ -45,6 +45,9 @@ _LIBRARY_TYPES = {
 }  # fmt: skip
 
 
+_SETTINGS_LIBRARIES = frozenset(("decouple", "environs", "environ", "dynaconf", "prettyconf", "goodconf", "everett"))
+
+
 def _capture(variable: str, problem: str = "") -> dict[str, str]:
     return {"variable": variable, **({"problem": problem} if problem else {})}
 
@@ -142,6 +145,9 @@ def value_refused(observed: Observed) -> list[Hit]:
             "KeyError",
             "ArgumentTypeError",
         ):
+            continue
+        if _SETTINGS_LIBRARIES & set(seen.packages) and seen.origin == "site-packages":
+            hits.append(_hit(seen, "", raised.first_line))
             continue
         for frame in raised.frames[-5:]:
             if (
@@ -332,6 +338,7 @@ def variable_in_broken_file(observed: Observed) -> list[Hit]:
                         "path": str(item.get("path") or ""),
                         "line": str(entry.get("line") or ""),
                         "variable": name,
+                        "problem": str(entry.get("problem") or "").replace("_", " "),
                     }
                     quote = f"{item.get('path')}:{entry.get('line')}: {entry.get('problem')}"
                     hits.append(Hit((cite_fact(path, quote),), captures=captures))

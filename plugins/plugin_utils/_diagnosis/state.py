@@ -15,7 +15,7 @@ from .observed import Citation, cite_fact, resolve
 RUNNING = {"active", "running", "reloading", "up", "refreshing"}
 STOPPED = {"failed", "fatal", "exited", "dead", "inactive", "stopped"}
 # Seconds that a server may need until it listens and answers, before silence counts as a hang.
-GRACE_S = 90
+GRACE_S = 60
 # A start that survives this long is no part of a crash loop any more.
 STABLE_S = 120
 # 128 + SIGTERM, SIGINT, SIGHUP: how a shell reports an ordinary stop.
@@ -145,7 +145,8 @@ def starting(observed: Observed) -> bool:
     """Whether a running backend is still within the time that a slow start may take."""
     uptime = observed.fact("service.uptime_s")
     limit = observed.fact("unit.timeout_start_s")
-    grace = max(GRACE_S, min(limit, 300)) if isinstance(limit, (int, float)) else GRACE_S
+    told = observed.fact("unit.type") in ("notify", "notify-reload", "forking", "oneshot")
+    grace = max(GRACE_S, min(limit, 300)) if told and isinstance(limit, (int, float)) else GRACE_S
     return isinstance(uptime, (int, float)) and uptime < grace
 
 

@@ -43,7 +43,8 @@ class Expect:
     mentions: tuple[str, ...] = ()
     confidence: dict[str, float] = field(default_factory=dict)
     state: tuple[str, ...] = ()
-    discovered: bool = True
+    # Whether it has to be found without being named; None: both are right.
+    discovered: bool | None = True
 
     def right(self, cause: str) -> bool:
         """Tell whether this answer is the right one, or one that can't be told from it by the evidence."""

@@ -69,7 +69,7 @@ def check_discovery(bundle: Path, host: str, faults: list[Fault]) -> list[str]:
     return [
         f"{fault.name}: {fault.service} {verdict[fault.expect.discovered]}"
         for fault in faults
-        if fault.expect.discovered != (fault.service in found)
+        if fault.expect.discovered not in (None, fault.service in found)
     ]
 
 

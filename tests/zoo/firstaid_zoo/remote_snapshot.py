@@ -106,7 +106,7 @@ def exits(names: list[str]) -> dict[str, dict[str, int]]:
 
 
 def processes() -> dict[str, list[str]]:
-    """Return every process but this program's own line and logins: PID → start time, unit, command."""
+    """Return every process but this program's own line and logins: PID → start time, unit, command, control group."""
     found = {}
     mine = ancestors(os.getpid())
     for pid in filter(str.isdigit, os.listdir("/proc")):
@@ -119,22 +119,26 @@ def processes() -> dict[str, list[str]]:
         if not words or words[0] == "Z" or unit == "login" or (unit == "init.scope" and pid != "1"):
             continue
         # sshd's listener writes the number of logins at present into its own command line.
-        found[pid] = [words[19], unit, command.partition(" [listener]")[0]]
+        found[pid] = [words[19], unit, command.partition(" [listener]")[0], cgroup_of(pid)]
     return found
 
 
 def unit_of(pid: str) -> str:
     """Return the unit in whose control group a process is, `login` for SSH sessions, or nothing."""
-    lines = [
-        line for line in read(f"/proc/{pid}/cgroup").splitlines() if "name=systemd" in line or line.startswith("0::")
-    ]
-    parts = [part for line in lines for part in line.split("/")]
+    parts = cgroup_of(pid).split("/")
     if any(part.startswith(("session-", "user-", "user@")) for part in parts):
         return "login"
-    services = {part for part in parts if part.endswith((".service", ".scope")) and not part.startswith("docker-")}
-    if services == {"ssh.service"} and "sshd -D" not in read(f"/proc/{pid}/cmdline").replace("\0", " "):
+    services = [part for part in parts if part.endswith((".service", ".scope")) and not part.startswith("docker-")]
+    if services[:1] == ["ssh.service"] and "sshd -D" not in read(f"/proc/{pid}/cmdline").replace("\0", " "):
         return "login"
-    return max(services, default="")
+    return services[0] if services else ""
+
+
+def cgroup_of(pid: str) -> str:
+    """Return the path of a process in systemd's own tree of control groups."""
+    lines = read(f"/proc/{pid}/cgroup").splitlines()
+    ours = [line for line in lines if "name=systemd" in line] or [line for line in lines if line.startswith("0::")]
+    return ours[0].split(":", 2)[2] if ours else ""
 
 
 def ancestors(pid: int) -> set[int]:

@@ -48,6 +48,8 @@ def compare(before: Snapshot, after: Snapshot, faults: list[Fault]) -> list[str]
     steady = {unit for fault in faults for unit in fault.steady}
     ended = {name for name, unit in before["units"].items() if unit["ActiveState"] in ENDED}
     looping = set(before["units"]) - steady - ended
+    # A service that has to be young when it is looked at begins to listen in between.
+    coming = looping | {"login"} | {fault.unit_name for fault in faults if fault.start == "late"}
     own = set(before["units"])
     changing = [pattern for fault in faults for pattern in fault.changing]
     found = _files(before["files"], after["files"], changing)
@@ -55,9 +57,7 @@ def compare(before: Snapshot, after: Snapshot, faults: list[Fault]) -> list[str]
         found += _sets(f"{path}: entry", names, after["names"].get(path, []))
     found += _sets("unit", set(before["loaded"]) - own, set(after["loaded"]) - own)
     found += _sets("mount", before["mounts"], after["mounts"])
-    found += _sets(
-        "listening socket", *(_others(snapshot["sockets"], looping | {"login"}) for snapshot in (before, after))
-    )
+    found += _sets("listening socket", *(_others(snapshot["sockets"], coming) for snapshot in (before, after)))
     found += _sets("process", *(_processes(snapshot["processes"], own) for snapshot in (before, after)))
     elapsed_s = after["units_until"] - before["units_from"]
     for name in sorted(own):

@@ -33,6 +33,7 @@ except ImportError:  # PyYAML without libyaml
 CAUSES_DIR = Path(__file__).parent / "causes"
 COLLECTION_DIR = Path(__file__).parents[3]
 FAMILIES = ("imports", "settings", "network", "backing_services", "resources", "supervision", "verdict")
+_EXAMPLES = "\nexamples:\n"
 _ID = re.compile(r"^[a-z][a-z0-9_]{2,40}$")
 _REQUIRED = ("id", "title", "family", "explanation", "next_check")
 _OPTIONAL = {
@@ -136,7 +137,7 @@ def load_catalogue(paths: Iterable[str | Path] = (), collection: Path = COLLECTI
 
 
 def load_cause(file: Path) -> Cause:
-    """Read one cause file; a second YAML document with examples is left to :func:`load_examples`.
+    """Read one cause file; its ``examples``, which stand last, are left to :func:`load_examples`.
 
     :raises CatalogueError: see :func:`load_catalogue`.
     """
@@ -145,20 +146,20 @@ def load_cause(file: Path) -> Cause:
     except (OSError, UnicodeDecodeError) as exc:
         raise CatalogueError(f"{file}: can't be read: {exc}") from exc
     # The examples are the larger part and only tests need them, so they aren't parsed at run time.
-    data = _parse(text.partition("\n--- # examples")[0], file)
+    data = _parse(text.partition(_EXAMPLES)[0], file)
     return _cause(data, file)
 
 
 def load_examples(file: Path) -> list[dict[str, Any]]:
     """The examples of a cause file: mappings with name, expect (hit, miss, look_alike), log, evidence, is.
 
-    :raises CatalogueError: when the second document isn't a list.
+    :raises CatalogueError: when they aren't a list.
     """
     text = file.read_text(encoding="utf-8")
-    _head, found, tail = text.partition("\n--- # examples")
+    found, tail = text.partition(_EXAMPLES)[1:]
     examples = yaml.safe_load(tail) if found else []
     if not isinstance(examples, list):
-        raise CatalogueError(f"{file}: the document '--- # examples' is a list")
+        raise CatalogueError(f"{file}: 'examples', the last key, is a list")
     return examples
 
 
@@ -170,7 +171,8 @@ def _parse(text: str, file: Path) -> Marked:
     if not isinstance(node, yaml.MappingNode):
         raise CatalogueError(f"{file}:1: a cause is a mapping with {', '.join(_REQUIRED)}")
     result = _construct(node)
-    assert isinstance(result, Marked)
+    if not isinstance(result, Marked):
+        raise CatalogueError(f"{file}: a cause is a mapping")
     return result
 
 

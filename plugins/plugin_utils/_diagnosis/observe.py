@@ -50,6 +50,12 @@ _SUPERVISOR_TEXT = re.compile(
     r"^(?:\d{4}-\d\d-\d\d [\d:,]+ )?(?:INFO |WARN |CRIT |ERRO )?(?:spawned: '|exited: |gave up: |supervisor: |success: |"
     r"spawnerr: |supervisord started)|^\S+\.service: |^/\S+\.service(?:\.d/\S+)?:\d+: "
 )
+# Errors that servers and the interpreter print and go on after.
+_HARMLESS = re.compile(
+    r"Control server error|resource_tracker: |leaked \w+ objects|Task was destroyed but it is pending|Unclosed client session|"
+    r"Task exception was never retrieved|\(trapped\) error reading bcrypt version",
+    re.IGNORECASE,
+)
 # What a server's parent process says of its workers, often only as a warning.
 WORKER_DEATH = re.compile(
     r"Worker \(pid: ?\d+\) (?:was sent|exited|was terminated)|WORKER TIMEOUT|Child process \[\d+\] died|"
@@ -201,7 +207,9 @@ def _observe_attempt(observed: Observed, attempt: Attempt, path: str, age: int, 
         end = index_of.get(tb.last_line, index)
         phase = _phase(index, first_served, shutdown)
         handled = end < last_served and not tb.fatal
-        weight = fade * _traceback_weight(tb, attempt, handled, tb.last_line == final, phase)
+        harmless = any(_HARMLESS.search(lines[at].text[:300]) for at in {max(0, index - 1), index} if at < len(lines))
+        weight = 0.12 if harmless else _traceback_weight(tb, attempt, handled, tb.last_line == final, phase)
+        weight *= fade
         _add_chain(observed, tb, path, "log", phase, handled, age, weight)
         for covered_index in range(index, end + 1):
             covered[covered_index] = weight
@@ -257,6 +265,8 @@ def _line_weight(line: LogLine, index: int, count: int, last_served: int, attemp
         return 1.0
     if WORKER_DEATH.search(line.text[:200]):
         return 0.95
+    if _HARMLESS.search(line.text[:300]):
+        return 0.12
     weight = _LEVELS.get(line.level or "", 0.85)
     if index < last_served:
         return weight * 0.25

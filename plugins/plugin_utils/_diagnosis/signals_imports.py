@@ -167,7 +167,7 @@ def _declared(observed: Observed) -> set[str]:
     if key not in observed.memo:
         names = set()
         for path in ("packages.declared[*].name", "packages.missing[*].name", "packages.installed[*].name"):
-            names |= {str(value).lower().replace("-", "_") for _, value in resolve(observed.evidence, path)}
+            names |= {str(value).lower().replace("-", "_") for _path, value in resolve(observed.evidence, path)}
         observed.memo[key] = names
     result: set[str] = observed.memo[key]
     return result
@@ -389,6 +389,10 @@ def target_exists(observed: Observed) -> list[Hit]:
     if observed.fact("app.target_file.exists") is True:
         return [Hit((cite_fact("app.target_file.path", observed.fact("app.target_file.path") or "exists"),))]
     target = observed.fact("app.target.module")
+    if observed.fact("app.target_file.exists") is False and any(
+        missing.name == target and "." in missing.name for missing in missing_modules(observed)
+    ):
+        return []  # its package was found and doesn't have it
     top = target.partition(".")[0] if isinstance(target, str) else ""
     if not top:
         top = next((m.top for m in missing_modules(observed) if m.by_server), "")

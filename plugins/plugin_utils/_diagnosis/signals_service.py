@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from datetime import datetime
 
 from .observe import WORKER_DEATH, Observed
 from .observed import Citation, Hit, cite_fact, resolve
@@ -19,6 +21,7 @@ _COMPLAINT = re.compile(
     re.IGNORECASE,
 )
 _EXITED = re.compile(r"exited|status=|exit status|terminated|code=|died|stopped with", re.IGNORECASE)
+_WATCHDOG = re.compile(r"Watchdog timeout \(limit (\d{1,6})s\)")
 _CLEAN_STOP = re.compile(
     r"Shutting down$|Finished server process|Handling signal: (?:term|int|quit)|warm shutdown|Received SIGTERM|"
     r"Application shutdown complete|Deactivated successfully|Goodbye to you",
@@ -202,6 +205,35 @@ def worker_deaths(observed: Observed) -> list[Hit]:
     return [Hit((lines[-1].citation,), "log", captures={"count": str(len(lines))})]
 
 
+@signal("watchdog_never_fed")
+def watchdog_never_fed(observed: Observed) -> list[Hit]:
+    """Every run ends by the watchdog just when its limit is over: nothing in the program ever feeds it."""
+    ended, fed = [], 0
+    for path, attempt in resolve(observed.evidence, "logs.sources[*].attempts[*]"):
+        if not isinstance(attempt, Mapping):
+            continue
+        lines = [line for _, line in resolve(attempt, "segments[*].lines[*]") if isinstance(line, str)]
+        limit = next((int(m.group(1)) for line in lines if (m := _WATCHDOG.search(line))), None)
+        lived = _seconds(attempt.get("started"), attempt.get("ended"))
+        if limit is None or lived is None:
+            continue
+        if lived <= 2.2 * limit + 5:  # the limit runs from the moment it was ready, and stopping takes its time
+            ended.append(cite_fact(f"{path}.ended", f"ended by the watchdog after {lived:.0f} s; its limit is {limit} s"))
+        else:
+            fed += 1
+    return [Hit(tuple(ended[-2:]))] if len(ended) > fed else []
+
+
+def _seconds(started: object, ended: object) -> float | None:
+    if not (isinstance(started, str) and isinstance(ended, str)):
+        return None
+    try:
+        first, last = datetime.fromisoformat(started), datetime.fromisoformat(ended)
+        return (last - first).total_seconds()
+    except (TypeError, ValueError):
+        return None
+
+
 @signal("nothing_known")
 def nothing_known(observed: Observed) -> list[Hit]:
     """There is neither a log line nor a fact about how the backend ended."""
@@ -213,8 +245,8 @@ def nothing_known(observed: Observed) -> list[Hit]:
 @signal("import_hangs")
 def import_hangs(observed: Observed) -> list[Hit]:
     """Importing the backend doesn't come to an end within the limit."""
-    if observed.fact("import_test.outcome") != "timeout":
-        return []
+    if observed.fact("import_test.outcome") != "timeout" or observed.fact("import_test.starved"):
+        return []  # a host too busy to run the test proves nothing
     frame = observed.fact("import_test.stack[0]") or {}
     place = f"{frame.get('file')}:{frame.get('line')}" if isinstance(frame, dict) and frame.get("file") else "timeout"
     return [

@@ -5,13 +5,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from ansible.errors import AnsibleError
-from ansible.plugins.lookup import LookupBase
-
-from ansible_collections.firstaid.backend.plugins.plugin_utils._bundle.saved import SavedError, saved
-
 DOCUMENTATION = r"""
 name: saved_evidence
 short_description: Read the evidence of a saved bundle, or a bare log file
@@ -19,6 +12,7 @@ version_added: 0.1.0
 description:
   - Gives the evidence that an earlier diagnosis saved, so that it can be classified again without the host.
   - A bare log file is given in the shape of evidence. Of one with more than 8 MiB the end is read.
+  - Secrets in a bare log are redacted before anything else reads it, as far as their shape gives them away.
 options:
   _terms:
     description: Paths on the controller, of a bundle, a directory inside of one, an C(evidence.json) or a log file.
@@ -51,6 +45,13 @@ _raw:
       type: dict
       returned: always
 """
+
+from typing import Any
+
+from ansible.errors import AnsibleError
+from ansible.plugins.lookup import LookupBase
+
+from ansible_collections.firstaid.backend.plugins.plugin_utils._bundle.saved import SavedError, saved
 
 
 class LookupModule(LookupBase):  # type: ignore[misc]

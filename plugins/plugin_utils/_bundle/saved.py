@@ -1,7 +1,10 @@
 # Copyright (c) 2026 firstaid contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Evidence from the past: that of a bundle, or a bare log file in the shape of evidence."""
+"""Evidence from the past: that of a bundle, or a bare log file in the shape of evidence.
+
+A bundle was redacted on its host; a bare log is redacted here, before anything else sees it.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,8 @@ import json
 import os
 import stat
 from typing import Any
+
+from ...module_utils._evidence.redaction import Redactor
 
 # Of a bare log the end is read: that is where the reason of the last stop is.
 LOG_LIMIT = 8 * 1024 * 1024
@@ -36,7 +41,7 @@ def saved(path: str) -> list[dict[str, Any]]:
 
 
 def log_evidence(path: str) -> dict[str, Any]:
-    """A log alone as evidence; how it is cut into runs of the backend is left to the classifier.
+    """A log alone as evidence, without its secrets; how it is cut into runs of the backend is left to the classifier.
 
     :raises SavedError: it can't be read, or isn't a regular file.
     """
@@ -44,6 +49,9 @@ def log_evidence(path: str) -> dict[str, Any]:
     lines = raw.decode("utf-8", errors="replace").split("\n")
     if lines[-1] == "":
         lines.pop()
+    # No exact values are known, so the shapes of secrets have to do; the salt makes equal ones recognizable in this run.
+    redactor = Redactor({}, os.urandom(16))
+    lines = redactor.lines(lines)
     attempt: dict[str, Any] = {"segments": [{"first_line": 1, "lines": lines}]}
     if size > len(raw):
         # The first line was cut in two, and nobody counted those before it.
@@ -64,6 +72,11 @@ def log_evidence(path: str) -> dict[str, Any]:
                     "attempts": [attempt],
                 }
             ]
+        },
+        "redactions": {
+            "total": sum(redactor.counts.values()),
+            "by_rule": dict(redactor.counts),
+            "by_section": {"logs": dict(redactor.counts)} if redactor.counts else {},
         },
     }
 

@@ -72,3 +72,15 @@ def test_what_is_no_evidence_is_refused_with_a_sentence(tmp_path: Path) -> None:
     ):
         with pytest.raises(SavedError, match=said):
             saved(str(tmp_path / name))
+
+
+def test_a_bare_log_is_redacted_before_anybody_reads_it(tmp_path: Path) -> None:
+    log = tmp_path / "error.log"
+    log.write_text(
+        "connecting to postgresql://shop:hunter2secret@db/shop\nDB_PASSWORD=hunter2secret\n"
+        "ModuleNotFoundError: No module named 'billing'\n"
+    )
+    document = saved(str(log))[0]["evidence"]
+    assert "hunter2secret" not in str(document)
+    assert "No module named 'billing'" in str(document) and "postgresql://shop:<redacted:" in str(document)
+    assert document["redactions"]["total"] == 2 and set(document["redactions"]["by_section"]) == {"logs"}

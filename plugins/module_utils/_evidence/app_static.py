@@ -235,8 +235,8 @@ _PATHS: dict[str, Callable[[str], str]] = {
     "os.path.normpath": os.path.normpath,
 }
 _METHODS: dict[str, Callable[..., Any]] = {
-    "resolve": lambda base: os.path.normpath(base),
-    "absolute": lambda base: os.path.normpath(base),
+    "resolve": os.path.normpath,
+    "absolute": os.path.normpath,
     "as_posix": lambda base: base,
     "joinpath": lambda base, *parts: os.path.join(base, *[str(part) for part in parts]),
     "strip": lambda base: base.strip(),

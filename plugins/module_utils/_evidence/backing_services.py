@@ -67,7 +67,7 @@ def collect(backend: Backend, ctx: Context) -> Section:
             entry["not_probed"] = "probing is turned off"
         return section
     seconds = min(PROBE_SECONDS, ctx.remaining())
-    answers: list[dict[str, Any]] = [{} for _ in chosen]
+    answers: list[dict[str, Any]] = [{} for _service in chosen]
     workers = []
     for target, answer in zip(chosen, answers):
         worker = threading.Thread(target=_ask, args=(target, backend, answer), name="probe", daemon=True)

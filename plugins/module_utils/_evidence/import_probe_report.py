@@ -10,6 +10,9 @@ only: a module of the standard library that the application shadows with a file 
 import posix
 import sys
 
+# Objects of the application may lie about their class to isinstance(), and run code when asked.
+# pylint: disable=unidiomatic-typecheck
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import FrameType, TracebackType

@@ -214,9 +214,9 @@ def _failure(stderr: str) -> str:
     """The line that says why an interpreter does not start."""
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
     wanted = [line for line in lines if re.search(r"Error|error|denied|No such|not found|cannot", line)]
-    return re.sub(r"\A/usr/bin/env: ['‘](.+?)['’]: ", r"\1: ", wanted[-1] if wanted else lines[-1] if lines else "")[
-        :500
-    ]
+    return re.sub(
+        r"\A/usr/bin/env: ['\u2018](.+?)['\u2019]: ", r"\1: ", wanted[-1] if wanted else lines[-1] if lines else ""
+    )[:500]
 
 
 def site_packages(python: str, section: Section, backend: Backend) -> list[Section]:

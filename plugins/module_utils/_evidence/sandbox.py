@@ -164,7 +164,7 @@ def run(request: Request) -> Result:
         f"sys.exit(_main.main({spec!a}))",
     )
     try:
-        launcher = subprocess.Popen(
+        launcher = subprocess.Popen(  # pylint: disable=ansible-bad-function
             [sys.executable or "/usr/bin/python3", "-I", "-S", "-B", "-c", BOOT],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
@@ -210,7 +210,8 @@ def _pump(
     deadline: float,
 ) -> bool:
     """Feed the launcher and drain all pipes until the launcher has ended; False when it had to be stopped."""
-    assert launcher.stdin is not None and launcher.stderr is not None
+    if launcher.stdin is None or launcher.stderr is None:
+        raise ValueError("the launcher must be started with pipes")
     pending = memoryview(program)
     with selectors.DefaultSelector() as selector:
         os.set_blocking(launcher.stdin.fileno(), False)

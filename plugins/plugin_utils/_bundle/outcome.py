@@ -102,9 +102,7 @@ def outcome(
         )  # fmt: skip
     answers: list[Any] = list(diagnoses) if isinstance(diagnoses, list) else []
     answers += [None] * (len(backends) - len(answers))
-    result = Outcome(
-        host, "diagnosed", examined=examined, documents=[(one, answer) for one, answer in zip(backends, answers)]
-    )
+    result = Outcome(host, "diagnosed", examined=examined, documents=list(zip(backends, answers)))
     absent = [one for one in backends if part(one, "service").get("exists") is False]
     if absent:
         near = [text.one_line(name) for name in part(absent[0], "service").get("near_names") or []]

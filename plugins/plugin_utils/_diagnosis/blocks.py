@@ -236,6 +236,6 @@ def _told_exception(rows: Sequence[Row], at: int) -> Block | None:
     if found is None:
         return None
     qualified = found["qualified"]
-    module, _, kind = qualified.rpartition(".")
+    module, _dot, kind = qualified.rpartition(".")
     raised = Raised(kind, module=module or None, line=rows[at].line.number)
     return Block((complete(raised, text[found.end() :].strip(), ()),), at + 1, "error_line", False)

@@ -13,7 +13,8 @@ from typing import Any
 
 import yaml
 
-from . import (  # noqa: F401 — importing them fills the table of signals
+# Importing these fills the table of signals.
+from . import (  # noqa: F401  # pylint: disable=unused-import
     signals_bind,
     signals_exceptions,
     signals_imports,

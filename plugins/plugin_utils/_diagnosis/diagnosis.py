@@ -57,7 +57,8 @@ def assemble(observed: Observed, ranking: Ranking, state: State, catalogue: Cata
     unknown = catalogue.causes.get("unknown")
     given = top is not None and sure >= FLOOR
     cause = top.cause if top is not None and given else unknown
-    assert cause is not None, "the catalogue has no cause 'unknown'"
+    if cause is None:
+        raise ValueError("the catalogue has no cause 'unknown'")
     subject = _subject(top, observed, names) if top is not None and given else {}
     margin = sure - confidence(candidates[1], [candidates[0]], observed) if len(candidates) > 1 else sure
     words = {**names, **subject}

@@ -207,7 +207,7 @@ def _observe_attempt(observed: Observed, attempt: Attempt, path: str, age: int, 
         end = index_of.get(tb.last_line, index)
         phase = _phase(index, first_served, shutdown)
         handled = end < last_served and not tb.fatal
-        harmless = any(_HARMLESS.search(lines[at].text[:300]) for at in {max(0, index - 1), index} if at < len(lines))
+        harmless = any(_HARMLESS.search(lines[at].text[:300]) for at in (max(0, index - 1), index) if at < len(lines))
         weight = 0.12 if harmless else _traceback_weight(tb, attempt, handled, tb.last_line == final, phase)
         weight *= fade
         _add_chain(observed, tb, path, "log", phase, handled, age, weight)
@@ -340,8 +340,8 @@ def _survived_messages(evidence: Mapping[str, Any]) -> set[str]:
     if not _runs(evidence):
         return set()
     messages = [(path, str(value)) for path, value in resolve(evidence, "service.messages[*]")]
-    started = max((i for i, (_, text) in enumerate(messages) if text.startswith("Started ")), default=0)
-    return {path for path, _ in messages[:started]}
+    started = max((i for i, (_path, text) in enumerate(messages) if text.startswith("Started ")), default=0)
+    return {path for path, _text in messages[:started]}
 
 
 def _runs(evidence: Mapping[str, Any]) -> bool:

@@ -149,12 +149,12 @@ def _walk(value: Any, steps: list[tuple[str | None, str | None]], seen: str) -> 
 
 def fact(evidence: Any, path: str) -> Any:
     """The first value at an evidence path, or None."""
-    return next((value for _, value in resolve(evidence, path)), None)
+    return next((value for _path, value in resolve(evidence, path)), None)
 
 
 def facts(evidence: Any, path: str) -> list[Any]:
     """All values at an evidence path, mostly one with ``[*]``."""
-    return [value for _, value in resolve(evidence, path)]
+    return [value for _path, value in resolve(evidence, path)]
 
 
 def cite_fact(path: str, value: Any, attested: bool = True) -> Citation:

@@ -220,7 +220,7 @@ def _explains(other: Candidate, candidate: Candidate) -> bool:
 
 def _rule_out(observed: Observed, catalogue: Catalogue, ranking: Ranking) -> None:
     mentioned = {candidate.cause.id for candidate in [*ranking.candidates, *ranking.symptoms]}
-    mentioned |= {cause.id for cause, _, _ in ranking.ruled_out}
+    mentioned |= {cause.id for cause, _reason, _citation in ranking.ruled_out}
     for cause in catalogue.causes.values():
         if cause.id in mentioned:
             continue

@@ -196,7 +196,7 @@ def _pick(record: Mapping[str, Any], keys: tuple[str, ...]) -> Any:
         if value not in (None, "", [], {}):
             return value
         if "." in key:
-            outer, _, inner = key.partition(".")
+            outer, _dot, inner = key.partition(".")
             nested = record.get(outer)
             if isinstance(nested, Mapping) and nested.get(inner):
                 return nested[inner]

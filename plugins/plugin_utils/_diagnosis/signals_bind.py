@@ -63,7 +63,7 @@ def _bind_errors(observed: Observed) -> list[tuple[int, Hit]]:
 def _in_lines(observed: Observed) -> Iterator[tuple[int, Hit]]:
     flask = any("serving flask app" in line.lowered for line in observed.lines)
     for line in observed.lines:
-        if line.by != "app" or "errno" not in line.lowered and "winerror" not in line.lowered:
+        if line.by != "app" or ("errno" not in line.lowered and "winerror" not in line.lowered):
             sentence = line.lowered.strip(" .") if flask else ""
             if sentence in _SENTENCES:
                 yield _SENTENCES[sentence], Hit((line.citation,), "log", line.weight)

@@ -212,7 +212,7 @@ def watchdog_never_fed(observed: Observed) -> list[Hit]:
     for path, attempt in resolve(observed.evidence, "logs.sources[*].attempts[*]"):
         if not isinstance(attempt, Mapping):
             continue
-        lines = [line for _, line in resolve(attempt, "segments[*].lines[*]") if isinstance(line, str)]
+        lines = [line for _path, line in resolve(attempt, "segments[*].lines[*]") if isinstance(line, str)]
         limit = next((int(m.group(1)) for line in lines if (m := _WATCHDOG.search(line))), None)
         lived = _seconds(attempt.get("started"), attempt.get("ended"))
         if limit is None or lived is None:

@@ -234,7 +234,7 @@ def env_file_absent_optional(observed: Observed) -> list[Hit]:
 def _elsewhere(observed: Observed, path: str) -> dict[str, str]:
     """Another existing file of variables that the project has, preferably of the same name."""
     found = []
-    for _, item in resolve(observed.evidence, "environment.candidates[*]"):
+    for _path, item in resolve(observed.evidence, "environment.candidates[*]"):
         if (
             isinstance(item, Mapping)
             and item.get("exists") is not False

@@ -152,7 +152,7 @@ def starting(observed: Observed) -> bool:
 
 def by_health(observed: Observed) -> State | None:
     """What the health endpoints say; None when none was asked."""
-    statuses = [(path, value) for path, value in resolve(observed.evidence, "app.health.tried[*].status")]
+    statuses = list(resolve(observed.evidence, "app.health.tried[*].status"))
     statuses += list(resolve(observed.evidence, "app.health.status"))
     numbers = [(path, value) for path, value in statuses if isinstance(value, int) and not isinstance(value, bool)]
     bad = [(path, value) for path, value in numbers if value >= 500]

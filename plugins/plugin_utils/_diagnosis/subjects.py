@@ -43,7 +43,7 @@ def extract(slots: Mapping[str, tuple[str, ...]], hits: Iterable[Hit], evidence:
     subject: dict[str, str] = {}
     for slot, sources in slots.items():
         for source in sources:
-            kind, _, name = source.partition(":")
+            kind, _colon, name = source.partition(":")
             found: Any = captured.get(name or slot) if kind == "capture" else fact(evidence, source)
             if isinstance(found, (str, int, float)) and not isinstance(found, bool) and str(found).strip():
                 subject[slot] = clean(found)

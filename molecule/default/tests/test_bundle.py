@@ -61,7 +61,9 @@ def test_summary_fits_a_screen(host, name):
 
 def test_no_secret_is_in_it(host):
     (fault,) = load(["env-file-missing"])
-    leaks = [path for path in _newest().rglob("*") if path.is_file() and fault.canaries[0].encode() in path.read_bytes()]
+    leaks = [
+        path for path in _newest().rglob("*") if path.is_file() and fault.canaries[0].encode() in path.read_bytes()
+    ]
     assert leaks == []
 
 

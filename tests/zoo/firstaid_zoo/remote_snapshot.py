@@ -153,7 +153,7 @@ def ancestors(pid: int) -> set[int]:
 
 def sockets() -> list[list[str]]:
     """Return what listens, with the unit that owns it: protocol, address, unit."""
-    owners = {}
+    owners: dict[str, str] = {}
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
             for descriptor in os.listdir(f"/proc/{pid}/fd"):

@@ -35,7 +35,9 @@ def _from_link(link: Mapping[str, Any]) -> Raised:
     place = None
     if isinstance(syntax, Mapping) and syntax.get("file"):
         file = str(syntax["file"])
-        place = SyntaxPlace(file, _int(syntax.get("line")), _int(syntax.get("offset")), syntax.get("text"), origin_of(file))
+        place = SyntaxPlace(
+            file, _int(syntax.get("line")), _int(syntax.get("offset")), syntax.get("text"), origin_of(file)
+        )
     message = str(link.get("message") or "")
     plain = complete(Raised(str(link.get("type") or ""), module=_text(link.get("module"))), message, ())
     attribute = _text(link.get("attribute"))

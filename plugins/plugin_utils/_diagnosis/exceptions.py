@@ -46,7 +46,9 @@ _NAMES: tuple[re.Pattern[str], ...] = tuple(
 )
 _KEY_ERROR = re.compile(r"(['\"])(?P<name>.{1,200}?)\1$")
 _ERRNO = re.compile(r"\[(?:Errno|WinError) (?P<number>-?\d{1,6})\]|\b(?:Error|errno|error code:?) (?P<plain>\d{1,6})\b")
-_FILENAME = re.compile(r"\[(?:Errno|WinError) -?\d{1,6}\] [^'\"]{1,200}: (?P<quote>['\"])(?P<file>.{1,1000}?)(?P=quote)")
+_FILENAME = re.compile(
+    r"\[(?:Errno|WinError) -?\d{1,6}\] [^'\"]{1,200}: (?P<quote>['\"])(?P<file>.{1,1000}?)(?P=quote)"
+)
 _SYNTAX_PLACE = re.compile(r"\((?P<file>[^()]{1,400}), line (?P<line>\d{1,9})\)$")
 
 _COUNT = re.compile(r"(?P<count>\d{1,5}) validation errors? for (?P<model>.{1,200})")

@@ -285,6 +285,10 @@ def _add_chain(
         if raised.relation == "context" and raised.type in _LOOKUPS and innermost and innermost.origin != "app":
             share = 0.4
         quote = f"{raised.qualified}: {raised.first_line}" if raised.first_line else raised.qualified
+        frame = raised.last_app_frame
+        if frame is not None:
+            code = f": {frame.code.strip()}" if frame.code else ""
+            quote = f"{quote[:180]} (at {frame.file}:{frame.line}{code})"
         attested = source != "log"
         citation = (
             Citation(f"{source}.exception", None, quote[:300], True)

@@ -8,10 +8,11 @@ from __future__ import annotations
 import re
 import sys
 from collections import Counter
+from dataclasses import replace
 
 from .module_names import THIRD_PARTY
 from .observe import Observed
-from .observed import Hit, Seen, cite_fact
+from .observed import Hit, Seen, cite_fact, resolve
 from .signals import signal
 
 _SYNTAX_TYPES = {"SyntaxError", "IndentationError", "TabError"}
@@ -149,6 +150,11 @@ def newer_syntax(observed: Observed) -> list[Hit]:
     return hits
 
 
+def _owner_is_local(observed: Observed, name: str) -> bool:
+    local = observed.fact("app.local_packages")
+    return isinstance(local, list) and name in local
+
+
 @signal("stdlib_name_missing")
 def stdlib_name_missing(observed: Observed) -> list[Hit]:
     """A name of the standard library that the running version doesn't have (yet, or any more)."""
@@ -159,6 +165,8 @@ def stdlib_name_missing(observed: Observed) -> list[Hit]:
         match = _STDLIB_NAME.search(seen.raised.message) or _STDLIB_ATTRIBUTE.search(seen.raised.message)
         if match is None or match.group("owner").partition(".")[0] not in _STDLIB:
             continue
+        if _owner_is_local(observed, match.group("owner").partition(".")[0]):
+            continue  # a file of the application hides the module
         if "circular import" in seen.raised.message or "consider renaming" in seen.raised.message:
             continue
         if "(" in seen.raised.message and not re.search(
@@ -189,6 +197,8 @@ def local_shadow(observed: Observed) -> list[Hit]:
     """A file of the application has the name of a package or standard module and is imported in its place."""
     hits = []
     local = {str(name) for name in observed.fact("app.local_packages") or [] if isinstance(name, str)}
+    shadows = {str(item.get("name")): (path, item) for path, item in resolve(observed.evidence, "python_path.shadows[*]")
+               if isinstance(item, dict)}  # fmt: skip
     for seen in observed.seen:
         message = seen.raised.message[:600]
         if seen.raised.type not in ("ImportError", "AttributeError", "ModuleNotFoundError", "TypeError"):
@@ -197,6 +207,11 @@ def local_shadow(observed: Observed) -> list[Hit]:
         name = match.group(1) if match else ""
         path = re.search(r"\((?:most likely[^)]{0,80}\) \()?(/[^)]{1,300}\.py)\)", message)
         hidden = name.lower() in THIRD_PARTY or name in _STDLIB
+        if name in shadows:
+            path_of_fact, item = shadows[name]
+            hit = _hit(seen, module=name, file=str(item.get("path") or ""))
+            hits.append(replace(hit, citations=(*hit.citations, cite_fact(path_of_fact, item))))
+            continue
         if not name or not hidden:
             continue
         if path and not re.search(r"(?:site|dist)-packages|/lib/python3|/lib64/python3", path.group(1)):

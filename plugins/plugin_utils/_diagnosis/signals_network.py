@@ -11,7 +11,7 @@ from typing import Any
 from .observe import Observed
 from .observed import Hit, cite_fact, resolve
 from .signals import signal
-from .state import running
+from .state import determine, running, starting
 
 _DATABASES = ("postgresql", "mysql", "mongodb")
 
@@ -211,9 +211,11 @@ def clock_right(observed: Observed) -> list[Hit]:
 @signal("bound_not_listening")
 def bound_not_listening(observed: Observed) -> list[Hit]:
     """The backend's own port is bound, and never got to listening."""
+    if not running(observed) or starting(observed) or determine(observed).name == "crash_loop":
+        return []
     hits = []
     for path, socket in resolve(observed.evidence, "ports.sockets[*]"):
-        if isinstance(socket, Mapping) and socket.get("own") and socket.get("state") == "bound" and running(observed):
+        if isinstance(socket, Mapping) and socket.get("own") and socket.get("state") == "bound":
             hits.append(Hit((cite_fact(path, _socket(socket)),), captures=_holder(socket)))
     return hits
 

@@ -63,7 +63,7 @@ def health_timeout(observed: Observed) -> list[Hit]:
 @signal("health_refused")
 def health_refused(observed: Observed) -> list[Hit]:
     """The process runs well past its grace period and nothing listens on its port."""
-    if not running(observed) or starting(observed):
+    if not running(observed) or starting(observed) or determine(observed).name == "crash_loop":
         return []
     if observed.fact("ports.listening_on_wanted") is False and observed.fact("ports.wanted"):
         return [Hit((cite_fact("ports.listening_on_wanted", False),))]
@@ -218,7 +218,9 @@ def watchdog_never_fed(observed: Observed) -> list[Hit]:
         if limit is None or lived is None:
             continue
         if lived <= 2.2 * limit + 5:  # the limit runs from the moment it was ready, and stopping takes its time
-            ended.append(cite_fact(f"{path}.ended", f"ended by the watchdog after {lived:.0f} s; its limit is {limit} s"))
+            ended.append(
+                cite_fact(f"{path}.ended", f"ended by the watchdog after {lived:.0f} s; its limit is {limit} s")
+            )
         else:
             fed += 1
     return [Hit(tuple(ended[-2:]))] if len(ended) > fed else []

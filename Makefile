@@ -36,6 +36,7 @@ lint: setup ## ansible-lint, yamllint, ruff, mypy, documentation, changelog
 	$(BIN)/mypy --config-file pyproject.toml plugins
 	$(BIN)/ansible-lint
 	$(BIN)/antsibull-changelog lint
+	$(BIN)/python docs/generate_catalogue.py --check
 
 unit: setup ## unit tests
 	$(BIN)/pytest -q -n 2 tests/unit

@@ -50,8 +50,8 @@ def command(text: str) -> str:
     return SLOT.sub(lambda match: match.group(1).upper(), text)
 
 
-def section(cause: Cause) -> list[str]:
-    """The part of the page about one cause."""
+def section(cause: Cause, built: frozenset[str]) -> list[str]:
+    """The part of the page about one cause; ``built`` are the fix roles that this collection has."""
     lines = [f"### {cause.id}", "", f"**{cause.title}.** {plain(cause.explanation)}", ""]
     if cause.subject:
         lines += [f"Names: {', '.join(slot.replace('_', ' ') for slot in cause.subject)}.", ""]
@@ -60,10 +60,10 @@ def section(cause: Cause) -> list[str]:
     if cause.fallback:
         lines += ["Given only while nothing more specific is likely.", ""]
     plan = cause.remediation
-    if plan.role:
+    if plan.role in built:
         how = "unattended when the gates hold" if plan.automatic else "when somebody decides so"
         lines += [f"Repaired by `fix_{plan.role}`, {how}.", ""]
-    if plan.why_not:
+    if plan.role in built and plan.why_not:
         lines += [f"Why not by itself: {plain(plan.why_not)}", ""]
     lines += [f"Next check: {plain(cause.next_check)}", ""]
     if cause.commands:
@@ -75,28 +75,35 @@ def section(cause: Cause) -> list[str]:
 
 def page() -> str:
     """The whole page."""
-    causes = load_catalogue().causes
+    catalogue = load_catalogue()
+    causes, built = catalogue.causes, catalogue.built_roles
+    what = "cause | what it is | fix | auto" if built else "cause | what it is"
+    width = what.count("|") + 1
+    legend = (
+        " *Fix* names the role that repairs it (– : hand over), *auto* whether it may run unattended." if built else ""
+    )
     lines = [
         "# The catalogue of causes",
         "",
         "Generated from `plugins/plugin_utils/_diagnosis/causes/` by `make docs`; don't edit it by hand.",
         "",
-        f"{len(causes)} causes. *Fix* names the role that repairs it (– : hand over), *auto* whether it may run unattended.",
+        f"{len(causes)} causes.{legend}",
         "",
-        "| cause | what it is | fix | auto |",
-        "| --- | --- | --- | --- |",
+        f"| {what} |",
+        "|" + " --- |" * width,
     ]
     for family in FAMILIES:
-        lines.append(f"| **{HEADINGS[family]}** | | | |")
+        lines.append(f"| **{HEADINGS[family]}** |" + " |" * (width - 1))
         for cause in sorted((c for c in causes.values() if c.family == family), key=lambda c: c.id):
             plan = cause.remediation
             automatic = "yes, with conditions" if plan.automatic and plan.when else "yes" if plan.automatic else ""
-            lines.append(f"| [{cause.id}](#{cause.id}) | {cause.title} | {plan.role or '–'} | {automatic} |")
+            fix = f" {plan.role if plan.role in built else '–'} | {automatic} |" if built else ""
+            lines.append(f"| [{cause.id}](#{cause.id}) | {cause.title} |{fix}")
     lines.append("")
     for family in FAMILIES:
         lines += [f"## {HEADINGS[family]}", ""]
         for cause in sorted((c for c in causes.values() if c.family == family), key=lambda c: c.id):
-            lines += section(cause)
+            lines += section(cause, built)
     lines += ["## Exit codes and signals", "", "| code | name | meaning |", "| --- | --- | --- |"]
     lines += [f"| {code} | | {meaning} |" for code, meaning in sorted(GENERAL.items())]
     lines += [f"| {code} | {name} | {meaning} |" for code, (name, meaning) in sorted(SYSTEMD.items())]

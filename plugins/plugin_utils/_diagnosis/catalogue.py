@@ -24,7 +24,7 @@ from . import (  # noqa: F401  # pylint: disable=unused-import
     signals_settings,
 )
 from .conditions import Condition, ConditionError, compile_condition
-from .subjects import SLOT
+from .subjects import SLOT, STANDARD
 
 try:
     from yaml import CSafeLoader as _Loader
@@ -303,7 +303,7 @@ def _check_slots(cause: Cause, fail: Any) -> None:
         "handover": [*cause.commands, cause.ask, cause.note],
         "remediation": [*cause.remediation.vars.values(), cause.remediation.why_not],
     }
-    known = {*cause.subject, "service", "host"}
+    known = {*cause.subject, *STANDARD}
     for key, values in texts.items():
         for value in values:
             for match in SLOT.finditer(value):

@@ -13,6 +13,7 @@ from typing import Any
 from .catalogue import Catalogue, Cause
 from .exit_codes import explain_exit
 from .observe import Observed
+from .proof import proofs, shown
 from .ranking import Candidate, Ranking
 from .remedy import remediation
 from .state import State
@@ -68,7 +69,7 @@ def assemble(observed: Observed, ranking: Ranking, state: State, catalogue: Cata
         "service": names.get("service"),
         "host": names.get("host"),
         "state": state.name,
-        "state_evidence": [citation.as_dict() for citation in state.reasons],
+        "state_evidence": [shown(citation, observed.evidence) for citation in state.reasons],
         "root_cause": {
             "id": cause.id,
             "title": cause.title,
@@ -76,18 +77,18 @@ def assemble(observed: Observed, ranking: Ranking, state: State, catalogue: Cata
             "attested": bool(top and given and top.attested),
             "explanation": fill(cause.explanation, words),
             "subject": subject,
-            "evidence": [citation.as_dict() for citation in top.citations()] if top and given else [],
-            "contradicting": _contradicting(top) if top and given else [],
+            "evidence": proofs(top, observed) if top and given else [],
+            "contradicting": _contradicting(top, observed) if top and given else [],
         },
         "candidates": [_listed(candidate, observed, names, candidates) for candidate in candidates[:LISTED]],
         "contributing": [_contributing(candidate, observed, names) for candidate in rest if _contributes(candidate)],
-        "symptoms": [_symptom(candidate) for candidate in ranking.symptoms[:LISTED]],
+        "symptoms": [_symptom(candidate, observed) for candidate in ranking.symptoms[:LISTED]],
         "ruled_out": [
             {
                 "id": other.id,
                 "title": other.title,
                 "reason": reason,
-                "evidence": citation.as_dict() if citation else None,
+                "evidence": shown(citation, observed.evidence) if citation else None,
             }
             for other, reason, citation in ranking.ruled_out
         ],
@@ -112,8 +113,9 @@ def _subject(candidate: Candidate, observed: Observed, names: Mapping[str, str])
     return extract(candidate.cause.subject, candidate.hits, observed.evidence)
 
 
-def _contradicting(candidate: Candidate) -> list[dict[str, Any]]:
-    return [citation.as_dict() for weighed in candidate.contradicting for citation in weighed.hit.citations[:2]]
+def _contradicting(candidate: Candidate, observed: Observed) -> list[dict[str, Any]]:
+    cited = [citation for weighed in candidate.contradicting for citation in weighed.hit.citations[:2]]
+    return [shown(citation, observed.evidence) for citation in cited]
 
 
 def _listed(
@@ -126,7 +128,7 @@ def _listed(
         "confidence": confidence(candidate, rivals, observed),
         "attested": candidate.attested,
         "subject": _subject(candidate, observed, names),
-        "evidence": [citation.as_dict() for citation in candidate.citations(3)],
+        "evidence": proofs(candidate, observed, 3),
     }
 
 
@@ -142,16 +144,16 @@ def _contributing(candidate: Candidate, observed: Observed, names: Mapping[str, 
         "title": candidate.cause.title,
         "explanation": fill(candidate.cause.explanation, {**names, **subject}),
         "subject": subject,
-        "evidence": [citation.as_dict() for citation in candidate.citations(3)],
+        "evidence": proofs(candidate, observed, 3),
     }
 
 
-def _symptom(candidate: Candidate) -> dict[str, Any]:
+def _symptom(candidate: Candidate, observed: Observed) -> dict[str, Any]:
     return {
         "id": candidate.cause.id,
         "title": candidate.cause.title,
         "explained_by": candidate.explained_by,
-        "evidence": [citation.as_dict() for citation in candidate.citations(2)],
+        "evidence": proofs(candidate, observed, 2),
     }
 
 

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from .catalogue import Catalogue, Cause
+from .commands import commands
 from .observe import Observed
-from .subjects import SLOT, fill, fill_command
+from .subjects import SLOT, fill
 
 NAMESPACE = "firstaid.backend"
 
@@ -40,15 +41,15 @@ def remediation(
         if all(subject.get(match.group(1)) for match in SLOT.finditer(template))
     }
     why_not = _why_not(cause, catalogue, observed, subject, built, confidence, margin, attested)
-    commands = [fill_command(command, subject) for command in cause.commands]
+    printed = commands(cause.commands, subject, observed.evidence)
     return {
         "role": f"{NAMESPACE}.fix_{plan.role}" if built else None,
         "vars": values if built else {},
         "automatic": why_not is None,
         "why_not_automatic": why_not,
-        "command": _command(plan.role, values, subject) if built else (commands[0] if commands else None),
+        "command": _command(plan.role, values, subject) if built else (printed[0] if printed else None),
         "handover": {
-            "commands": commands,
+            "commands": printed,
             "ask": fill(cause.ask, subject) or None,
             "note": fill(cause.note, subject) or None,
             "planned_role": f"{NAMESPACE}.fix_{plan.role}" if plan.role and not built else None,

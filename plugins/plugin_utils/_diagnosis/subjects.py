@@ -17,11 +17,21 @@ from typing import Any
 from .observed import Hit, fact
 
 SLOT = re.compile(r"\{([a-z_]+)(?:\|([^{}]*))?\}")
+# "imports {module}<<, part of {distribution}>>": what is said only when its slots are known.
+_OPTIONAL = re.compile(r"<<([^<>]{1,400})>>")
 VALUE_LIMIT = 200
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _URL_SECRET = re.compile(r"(?<=://)[^/@\s]{1,400}@")
-# Capture names that any cause may use without declaring them, for hand-over texts.
-_STANDARD = {"service": ("service.name", "target.service"), "host": ("target.host", "target.hostname")}
+# Slots that any cause may use without declaring them.
+STANDARD = {
+    "service": ("service.name", "target.service"),
+    "host": ("target.host", "target.hostname"),
+    "code_dir": ("app.code_dir", "unit.working_directory", "import_test.cwd"),
+    "python": ("interpreter.python", "import_test.interpreter"),
+    "run_as": ("unit.user", "import_test.user"),
+    "supervisor_config": ("service.supervisor.config",),
+    "definition": ("unit.files[0].path",),
+}
 
 
 def clean(value: Any) -> str:
@@ -52,15 +62,14 @@ def extract(slots: Mapping[str, tuple[str, ...]], hits: Iterable[Hit], evidence:
 
 
 def standard(evidence: Mapping[str, Any]) -> dict[str, str]:
-    """The slots that every text may use: service and host."""
-    found = {
-        slot: next((v for path in paths if (v := fact(evidence, path))), None) for slot, paths in _STANDARD.items()
-    }
+    """The slots that every text may use: :data:`STANDARD`, as far as they are known."""
+    found = {slot: next((v for path in paths if (v := fact(evidence, path))), None) for slot, paths in STANDARD.items()}
     return {slot: clean(value) for slot, value in found.items() if value}
 
 
 def fill(template: str, subject: Mapping[str, str]) -> str:
-    """Replace ``{slot}`` and ``{slot|words for when it is unknown}``; never raises, never evaluates anything."""
+    """Replace ``{slot}``, ``{slot|words for when it is unknown}`` and ``<<text with {slot}>>``, which is left out when a
+    slot of it is unknown; never raises, never evaluates anything."""
 
     def replace(match: re.Match[str]) -> str:
         value = subject.get(match.group(1))
@@ -68,16 +77,28 @@ def fill(template: str, subject: Mapping[str, str]) -> str:
             return value
         return match.group(2) if match.group(2) is not None else match.group(1).replace("_", " ")
 
-    return SLOT.sub(replace, template)
+    return SLOT.sub(replace, _OPTIONAL.sub(lambda match: _known_part(match, subject), template))
 
 
-def fill_command(template: str, subject: Mapping[str, str]) -> str:
-    """Like :func:`fill`, with each value quoted for a POSIX shell; unknown ones become a placeholder in capitals."""
+def fill_command(template: str, subject: Mapping[str, str]) -> str | None:
+    """Like :func:`fill`, with each value quoted for a POSIX shell.
+
+    :returns: None when a slot without words of its own is unknown, because then nobody could run the command as printed.
+    """
+    template = _OPTIONAL.sub(lambda match: _known_part(match, subject), template)
+    if any(not subject.get(slot) and "|" not in whole for whole, slot in _slots(template)):
+        return None
 
     def replace(match: re.Match[str]) -> str:
         value = subject.get(match.group(1))
-        if value:
-            return shlex.quote(value)
-        return match.group(2) if match.group(2) is not None else match.group(1).upper()
+        return shlex.quote(value) if value else match.group(2)
 
     return SLOT.sub(replace, template)
+
+
+def _known_part(match: re.Match[str], subject: Mapping[str, str]) -> str:
+    return match.group(1) if all(subject.get(slot) for slot, _words in SLOT.findall(match.group(1))) else ""
+
+
+def _slots(template: str) -> list[tuple[str, str]]:
+    return [(match.group(0), match.group(1)) for match in SLOT.finditer(template)]

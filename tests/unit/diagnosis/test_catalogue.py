@@ -127,7 +127,10 @@ def test_lines_are_rejected_by_substrings_first(pattern: str, literals: tuple[st
 def test_texts_are_filled_without_evaluation() -> None:
     assert fill("{a|x} {b|y} {c}", {"a": "{{ 7*7 }}"}) == "{{ 7*7 }} y c"
     assert fill_command("ls {path}", {"path": "a b; reboot"}) == "ls 'a b; reboot'"
-    assert fill_command("ls {path}", {}) == "ls PATH"
+    assert fill_command("ls {path}", {}) is None
+    assert fill("imports {module}<<, part of {dist}>>.", {"module": "x"}) == "imports x."
+    assert fill("imports {module}<<, part of {dist}>>.", {"module": "x", "dist": "y"}) == "imports x, part of y."
+    assert fill_command("ctl<< -c {config}>> status {service}", {"service": "a b"}) == "ctl status 'a b'"
 
 
 def test_subjects_are_one_line_without_secrets() -> None:

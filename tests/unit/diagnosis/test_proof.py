@@ -1,0 +1,113 @@
+# Copyright (c) 2026 firstaid contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What an answer cites first, in which words, and which commands it prints for which supervisor."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+
+from ansible_collections.firstaid.backend.plugins.plugin_utils._diagnosis.catalogue import load_catalogue
+from ansible_collections.firstaid.backend.plugins.plugin_utils._diagnosis.classify import classify
+from ansible_collections.firstaid.backend.plugins.plugin_utils._diagnosis.commands import commands
+from ansible_collections.firstaid.backend.plugins.plugin_utils._diagnosis.wording import worded
+
+CATALOGUE = load_catalogue()
+FRAME = {"file": "/srv/shop/main.py", "line": 2, "function": "<module>", "code": "import billing", "origin": "app"}
+RAISED = {
+    "type": "ModuleNotFoundError", "message": "No module named 'billing'", "name": "billing", "relation": None, "frames": [FRAME],
+}  # fmt: skip
+EVIDENCE: dict[str, Any] = {
+    "schema": 1,
+    "target": {"host": "web1", "service": "shop.service"},
+    "service": {
+        "name": "shop.service", "runtime": "systemd", "active_state": "activating", "sub_state": "auto-restart",
+        "exit": {"code": 1, "explained": "a general failure"}, "result": "exit-code", "restarts": 9,
+    },
+    "app": {"code_dir": "/srv/shop", "local_packages": ["main"], "target": {"module": "main"}},
+    "import_test": {
+        "ran": True, "outcome": "exception", "user": "shop", "exception": {**RAISED, "chain": [RAISED]},
+        "missing_module": {
+            "name": "billing", "top": "billing", "kind": "local",
+            "found_at": [{"path": "/srv/shop/billing", "why": "dangling_link", "detail": "a link to ../b, which leads nowhere", "root": "/srv/shop"}],
+        },
+    },
+    "symlinks": {"links": [{"path": "/srv/shop/billing", "target": "../b", "resolved": "/srv/b", "exists": False, "loop": False, "self": False}]},
+    "logs": {"sources": [{"id": "log", "kind": "file", "path": "/var/log/shop.log", "attempts": [{"segments": [{"first_line": 40, "lines": [
+        "Traceback (most recent call last):", '  File "/srv/shop/main.py", line 2, in <module>', "    import billing",
+        "ModuleNotFoundError: No module named 'billing'",
+    ]}]}]}]},
+}  # fmt: skip
+
+
+def answer(**sections: Any) -> dict[str, Any]:
+    return classify({**copy.deepcopy(EVIDENCE), **sections}, CATALOGUE)
+
+
+def test_the_failing_line_of_code_comes_first_and_facts_are_sentences() -> None:
+    root = answer()["root_cause"]
+    assert root["id"] == "symlink_conflict"
+    places = [(one["kind"], one["file"], one["line"]) for one in root["evidence"]]
+    assert places[0] == ("frame", "/srv/shop/main.py", 2) and root["evidence"][0]["quote"] == "import billing"
+    assert places[1] == ("log", "/var/log/shop.log", 43)
+    quotes = [one["quote"] for one in root["evidence"]]
+    assert "the import test, run as shop, meets the same" in quotes
+    assert "/srv/shop/billing is a link to ../b, which doesn't exist (/srv/b)" in quotes
+    assert any("exit with status 1: a general failure" in quote for quote in quotes)
+    assert sum("/srv/shop/billing" in quote for quote in quotes) == 1, "the same link is cited twice"
+
+
+def test_without_a_log_the_import_test_names_the_exception() -> None:
+    root = answer(logs={"unavailable": "nothing there"})["root_cause"]
+    assert root["evidence"][0]["file"] == "/srv/shop/main.py" and root["evidence"][0]["attested"]
+    assert "meets ModuleNotFoundError: No module named 'billing'" in root["evidence"][1]["quote"]
+
+
+@pytest.mark.parametrize(
+    ("path", "section", "said"),
+    [
+        ("access.paths[0]", {"access": {"user": {"name": "shop"}, "paths": [
+            {"path": "/srv/x", "purpose": "working_directory", "type": "directory", "owner": "root", "group": "root", "mode": "0700",
+             "readable": False, "writable": False, "executable": False, "needs": "x", "ok": False}]}},
+         "shop can't execute or enter /srv/x (working directory; directory, root:root, mode 0700)"),
+        ("ports.wanted_taken_by[0]", {"ports": {"wanted_taken_by": [
+            {"address": "0.0.0.0", "port": 8000, "state": "listening", "pid": 7, "same_code": True,
+             "process": {"command": "python3 -m http.server", "user": "ops", "unit": "old.service"}}]}},
+         "process 7 (of old.service, user ops) listens on port 8000 of 0.0.0.0; it runs this backend's code: python3 -m http.server"),
+        ("packages.missing[0].name", {"packages": {"missing": [{"name": "redis", "specifier": ">=5", "file": "/srv/r.txt", "line": 3}]}},
+         "/srv/r.txt:3 requires redis>=5, which isn't installed"),
+        ("resources.disks[0]", {"resources": {"disks": [
+            {"mount": "/var", "device": "/dev/vdb", "fstype": "ext4", "size_bytes": 10 << 30, "free_for_user_bytes": 0, "purpose": ["log"]}]}},
+         "/var (/dev/vdb, ext4) has 0 bytes free of 10 GiB; it holds the log"),
+        ("clock", {"clock": {"now": "x", "timezone": None}}, "now x"),
+        ("symlinks.links[0]", {"symlinks": {"links": [{"no": "path"}]}}, None),
+    ],
+)  # fmt: skip
+def test_facts_are_worded(path: str, section: dict[str, Any], said: str | None) -> None:
+    assert worded(path, section) == said
+
+
+SYSTEMD = ("systemctl status {service}", "systemctl cat {service}", "systemctl edit {service}", "ss -tln", "ls {path}")
+
+
+def test_commands_fit_the_supervisor_and_can_be_typed() -> None:
+    words = {"service": "shop", "supervisor_config": "/etc/my conf", "definition": "/etc/shop.conf"}
+    assert commands(SYSTEMD, words, {"service": {"name": "shop", "runtime": "supervisor"}}) == [
+        "supervisorctl -c '/etc/my conf' status shop", "grep -nFA20 '[program:' /etc/shop.conf", "ss -tln",
+    ]  # fmt: skip
+    assert commands(SYSTEMD, words, {"service": {"name": "shop", "runtime": "systemd"}})[0] == "systemctl status shop"
+    assert commands(SYSTEMD, words, {"target": {"service": "error.log"}}) == ["ss -tln"]
+
+
+def test_no_cause_prints_a_command_of_systemd_for_supervisord() -> None:
+    evidence = {"service": {"name": "shop", "runtime": "supervisor"}}
+    words = {slot: "x" for cause in CATALOGUE.causes.values() for slot in cause.subject} | {
+        "service": "shop",
+        "definition": "/d",
+    }
+    for cause in CATALOGUE.causes.values():
+        for printed in commands(cause.commands, words, evidence):
+            assert "shop" not in printed or not printed.startswith(("systemctl", "journalctl")), cause.id

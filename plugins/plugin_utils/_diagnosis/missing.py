@@ -123,6 +123,8 @@ def _imported_by(missing: Missing, seen: Seen, observed: Observed) -> Missing:
     package = frame.package if frame and frame.package else ""
     server = not app and bool(set(seen.packages) & SERVERS) and (not package or package in SERVERS)
     target = observed.fact("app.target.module")
+    if frame and re.match(r"\s*(?:import|from) ", frame.code or ""):
+        server = False  # a plain import statement, not the loading of what an option names
     named = isinstance(target, str) and (target == missing.name or target.startswith(missing.name + "."))
     if named and not app:
         server = True

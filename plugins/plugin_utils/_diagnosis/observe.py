@@ -50,6 +50,10 @@ _SUPERVISOR_TEXT = re.compile(
     r"^(?:\d{4}-\d\d-\d\d [\d:,]+ )?(?:INFO |WARN |CRIT |ERRO )?(?:spawned: '|exited: |gave up: |supervisor: |success: |"
     r"spawnerr: |supervisord started)|^\S+\.service: |^/\S+\.service(?:\.d/\S+)?:\d+: "
 )
+_FAILURE = re.compile(
+    r"Failed with result|code=(?:killed|dumped)|code=exited, status=[1-9]|not expected\)|entered FATAL|exited with code [1-9]",
+    re.IGNORECASE,
+)
 # Errors that servers and the interpreter print and go on after.
 _HARMLESS = re.compile(
     r"Control server error|resource_tracker: |leaked \w+ objects|Task was destroyed but it is pending|Unclosed client session|"
@@ -58,7 +62,7 @@ _HARMLESS = re.compile(
 )
 # What a server's parent process says of its workers, often only as a warning.
 WORKER_DEATH = re.compile(
-    r"Worker \(pid: ?\d+\) (?:was sent|exited|was terminated)|WORKER TIMEOUT|Child process \[\d+\] died|"
+    r"Worker (?:\(pid: ?\d+\)|with pid \d+) (?:was sent|exited|was terminated)|WORKER TIMEOUT|Worker failed to boot|Child process \[\d+\] died|"
     r"worker \d+ \(pid: \d+\) died|exited prematurely|Process Spawn(?:Process)?-\d+:|Unexpected exit from worker",
     re.IGNORECASE,
 )
@@ -146,17 +150,24 @@ def _observe_source(observed: Observed, attempts: list[Attempt], path: str, stal
         newest = replace(newest, ended=True, served=False)
         attempts = [*attempts[:-1], newest]
     pending = len(attempts) > 1 and not (newest.ended or newest.served) and not tracebacks(newest)
-    observed.served = observed.served or (newest.served and not stale)
+    # Starts that served and then failed: that the latest one serves proves nothing.
+    relapsing = any(attempt.served and _failed(attempt) for attempt in attempts[-ATTEMPTS_PER_SOURCE:-1])
+    observed.served = observed.served or (newest.served and not stale and not relapsing)
     observed.ended = observed.ended or newest.ended
     observed.failed_starts = max(observed.failed_starts, sum(1 for attempt in attempts if attempt.ended))
     for back, attempt in enumerate(reversed(attempts[-ATTEMPTS_PER_SOURCE:])):
         age = max(0, back - 1) if pending else back
         fade = (1.0, 0.75, 0.6, 0.5)[min(age, 3)]
-        if age and newest.served and not newest.ended:
+        if age and newest.served and not (newest.ended or relapsing):
             fade = 0.15  # the latest start succeeded: what stopped earlier ones is over
         if stale:
             fade *= 0.3
         _observe_attempt(observed, attempt, path, age, fade)
+
+
+def _failed(attempt: Attempt) -> bool:
+    """Whether the supervisor says of an attempt that it failed."""
+    return any(_FAILURE.search(line.text[:300]) for line in attempt.lines[-40:] if _speaker(line) == "supervisor")
 
 
 def _refused_after_start(attempt: Attempt) -> bool:

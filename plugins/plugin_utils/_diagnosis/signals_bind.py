@@ -46,7 +46,7 @@ _SENTENCES = {
 }
 _OPENING = re.compile(
     r"create_server|start_server|\.bind\(|server_bind|bind_sockets?\b|site\.start\(|create_listeners|_ensure_resolved|run_simple|"
-    r"listen\(|_init_shared_socket|SocketSpec|create_sockets|make_server|\bbind\b"
+    r"listen\(|_init_shared_socket|SocketSpec|create_sockets|make_server|adjustments\.py|\bbind\b"
 )
 _CONNECTING = re.compile(r"create_connection|connect\(|open_connection|\bconnect\b|_connect")
 _OS_ERROR = re.compile(r"\(os error (\d{1,5})\)")
@@ -81,7 +81,10 @@ def _in_exceptions(observed: Observed) -> Iterator[tuple[int, Hit]]:
         number = _errno(seen)
         if number is None:
             continue
-        innermost = " ".join(f"{frame.function or ''} {frame.code or ''}" for frame in seen.raised.frames[-8:])
+        frames = seen.raised.frames[-8:]
+        innermost = " ".join(
+            f"{frame.file.rpartition('/')[2]} {frame.function or ''} {frame.code or ''}" for frame in frames
+        )
         if _OPENING.search(innermost) and not _CONNECTING.search(innermost):
             kind = "exception" if seen.source == "log" else seen.source
             yield number, Hit((seen.citation,), kind, seen.weight)

@@ -173,7 +173,8 @@ def ended_silently(observed: Observed) -> list[Hit]:
     """The process ended, and neither a traceback nor any complaint of the application stands in its log."""
     ended = exited_badly(observed)
     code = observed.fact("service.exit.code")
-    if ended is not None and ended.quote == "start-limit-hit":
+    by_itself = sum("scheduled restart job" in line.lowered for line in observed.lines) >= 2
+    if ended is not None and ended.quote == "start-limit-hit" and not by_itself:
         ended = None  # that says that it was started too often, not how it ended
     if ended is None and code == 0 and not running(observed) and observed.fact("service.result") != "start-limit-hit":
         ended = cite_fact("service.exit.code", 0)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -131,6 +132,14 @@ def test_texts_are_filled_without_evaluation() -> None:
     assert fill("imports {module}<<, part of {dist}>>.", {"module": "x"}) == "imports x."
     assert fill("imports {module}<<, part of {dist}>>.", {"module": "x", "dist": "y"}) == "imports x, part of y."
     assert fill_command("ctl<< -c {config}>> status {service}", {"service": "a b"}) == "ctl status 'a b'"
+
+
+def test_no_slot_without_words_is_glued_to_a_word() -> None:
+    """``in use{limit|}`` reads "in use1"; what is said only with a value stands between << and >>."""
+    for path in CAUSES_DIR.glob("*.yml"):
+        rule = path.read_text(encoding="utf-8").partition("\nexamples:")[0]
+        glued = [found for found in re.findall(r"[\w}]\{[a-z_]+\|\}", rule) if found != "}{place|}"]
+        assert not glued, path.name
 
 
 def test_subjects_are_one_line_without_secrets() -> None:

@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from .module_names import LOCAL_NAMES, STDLIB_NATIVE, THIRD_PARTY, distribution, stdlib_gap
+from .module_names import LOCAL_NAMES, STDLIB_NATIVE, THIRD_PARTY, known_distribution, stdlib_gap
 from .observe import Observed
 from .observed import Citation, Hit, Seen, cite_fact, resolve
 
@@ -38,17 +38,21 @@ class Missing:
     by_package: str = ""
     by_server: bool = False
     sure: bool = True
+    provider: str = ""
 
     @property
     def top(self) -> str:
         """The top-level package."""
         return self.name.partition(".")[0]
 
-    def hit(self, *more: Citation, weight: float | None = None, **captures: str) -> Hit:
+    def hit(self, *more: Citation, **captures: str) -> Hit:
         """A hit that names the module."""
-        names = {"module": self.name, "package": self.top, "distribution": distribution(self.name), **captures}
+        names = {"module": self.name, "package": self.top, **captures}
+        provider = self.provider or known_distribution(self.name)
+        if provider and self.kind != "local":
+            names.setdefault("distribution", provider)
         kind = self.source if self.source != "log" else "exception"
-        return Hit((self.citation, *more), kind, self.weight if weight is None else weight, names)
+        return Hit((self.citation, *more), kind, self.weight, names)
 
 
 def missing_modules(observed: Observed) -> list[Missing]:
@@ -76,7 +80,10 @@ def _from_import_test(observed: Observed) -> list[Missing]:
     if not sure:
         kind, sure = kind_of(name, observed, seen)
     citation = cite_fact("import_test.missing_module", f"No module named '{name}'")
-    base = Missing(name, kind, citation, 1.0, "import_test", sure=sure)
+    # A distribution that was only guessed to be called like its module isn't claimed.
+    attested = section.get("distribution_source") not in (None, "name")
+    provider = str(section.get("distribution") or "") if attested else ""
+    base = Missing(name, kind, citation, 1.0, "import_test", sure=sure, provider=provider)
     return [_imported_by(base, seen, observed) if seen else base]
 
 
@@ -152,7 +159,18 @@ def kind_of(name: str, observed: Observed, seen: Seen | None) -> tuple[str, bool
         return "local", False
     if seen is not None and seen.origin == "site-packages":
         return "third_party", False
-    return "unknown", False
+    return ("local", False) if _sounds_own(top, observed) else ("unknown", False)
+
+
+def _sounds_own(top: str, observed: Observed) -> bool:
+    """Whether a name is made of words that projects use for their own parts, or of the project's or the unit's name."""
+    words = {word for word in top.lower().split("_") if len(word) > 2}
+    if words & THIRD_PARTY - LOCAL_NAMES:
+        return False  # flask_utils: mostly an extension of what it is named after
+    names = [str(observed.fact(path) or "") for path in ("service.name", "target.service", "app.target.module")]
+    names.append(str(observed.fact("app.code_dir") or "").rstrip("/").rpartition("/")[2])
+    project = {word for name in names for word in re.split(r"[^a-z0-9]+", name.removesuffix(".service").lower())}
+    return bool(words & (LOCAL_NAMES | {word for word in project if len(word) > 3 and word not in SERVERS}))
 
 
 def local_packages(observed: Observed) -> set[str]:

@@ -118,6 +118,12 @@ def distribution(module: str) -> str:
     return DISTRIBUTIONS.get(module.partition(".")[0], module.partition(".")[0])
 
 
+def known_distribution(module: str) -> str:
+    """The distribution that is known to provide an import name; empty where the name would only be repeated."""
+    top = module.partition(".")[0]
+    return distribution(top) if top in DISTRIBUTIONS or top.lower() in THIRD_PARTY else ""
+
+
 def stdlib_gap(module: str) -> str | None:
     """One clause that says which Python versions have a standard-library module; None for other modules."""
     for name in (module, module.partition(".")[0]):

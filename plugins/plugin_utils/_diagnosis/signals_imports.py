@@ -14,7 +14,10 @@ from .module_names import distribution, stdlib_gap
 from .observe import Observed
 from .observed import Hit, cite_fact, fact, resolve
 from .signals import signal
+from .wording import worded
 
+# A plain requirement of a requirements file: name, extras, versions; no URL, option or marker.
+_REQUIREMENT = re.compile(r"^\s*([A-Za-z0-9][\w.-]*(?:\[[\w.,-]+\])?(?:[=<>!~]=?[\w.,=<>!~*+-]+)?)\s*(?:#.*)?$")
 _COMPILED = re.compile(r"(?:^|\.)_[a-z]\w*$|(?:^|\.)(?:speedups|etree|umath|multiarray|_C)$")
 
 
@@ -50,11 +53,30 @@ def module_behind_link(observed: Observed) -> list[Hit]:
             if last in parts or last.removesuffix(".py") in parts:
                 target = str(link.get("target") or link.get("content") or "")
                 cite = cite_fact(path, link)
-                hits.append(missing.hit(cite, link=str(link.get("path", "")), target=target))
+                more = {
+                    "link": str(link.get("path", "")),
+                    "target": target,
+                    "problem": worded(path, observed.evidence) or "",
+                }
+                hits.append(missing.hit(cite, **more, **_right_target(observed, missing, link)))
         for path, item in _whys(observed, missing.name):
             if item.get("why") in ("dangling_link", "wrong_type"):
                 hits.append(missing.hit(cite_fact(path, item), link=str(item.get("path", ""))))
     return hits
+
+
+def _right_target(observed: Observed, missing: Missing, link: Mapping[str, Any]) -> dict[str, str]:
+    """Where a dangling link would have to lead, when one directory alone can be meant: the only other place of the module."""
+    path = str(link.get("path", ""))
+    if link.get("exists") is not False or not link.get("target") or path.rpartition("/")[2] != missing.name:
+        return {}
+    places = {
+        str(item.get("path", "")).removesuffix("/__init__.py")
+        for _path, item in _whys(observed, missing.name)
+        if item.get("why") == "elsewhere_on_disk"
+    }
+    only = places.pop() if len(places) == 1 else ""
+    return {"right": only} if only.rpartition("/")[2] == missing.name else {}
 
 
 @signal("broken_link")
@@ -63,6 +85,7 @@ def broken_link(observed: Observed) -> list[Hit]:
     hits = []
     for path, link, _last in _links(observed):
         captures = {"link": str(link.get("path", "")), "target": str(link.get("target") or link.get("content") or "")}
+        captures["problem"] = worded(path, observed.evidence) or ""
         hits.append(Hit((cite_fact(path, link),), "fact", 1.0, captures))
     return hits
 
@@ -75,9 +98,16 @@ def module_elsewhere(observed: Observed) -> list[Hit]:
         for path, item in _whys(observed, missing.name):
             place = str(item.get("path", ""))
             if item.get("why") == "elsewhere_on_disk" and not _in_packages(place):
-                directory = place.rpartition("/")[0]
-                hits.append(missing.hit(cite_fact(path, item), found=place, directory=directory))
+                directory = str(item.get("root") or place.rpartition("/")[0])
+                more = {"found": place, "directory": directory, "search_path": _with_path(observed, directory)}
+                hits.append(missing.hit(cite_fact(path, item), **more))
     return hits
+
+
+def _with_path(observed: Observed, directory: str) -> str:
+    """What ``PYTHONPATH`` would have to say, what it says now kept; empty where a part of it was redacted."""
+    now = str(observed.fact("python_path.pythonpath") or "")
+    return "" if "<redacted" in now else ":".join(filter(None, (now, directory)))
 
 
 def _in_packages(path: str) -> bool:
@@ -155,8 +185,26 @@ def module_third_party_guess(observed: Observed) -> list[Hit]:
     for missing in missing_modules(observed):
         if missing.by_server or "." in missing.name:
             continue
-        if (missing.kind == "third_party" and not missing.sure) or missing.kind == "unknown":
+        if missing.kind == "third_party" and not missing.sure:
             hits.append(missing.hit())
+    return hits
+
+
+@signal("module_unknown")
+def module_unknown(observed: Observed) -> list[Hit]:
+    """A missing module that may as well be a package to install as a part of the project that was never deployed."""
+    hits = []
+    for missing in missing_modules(observed):
+        if missing.kind != "unknown" or missing.by_server or "." in missing.name:
+            continue
+        looked = observed.fact("import_test.missing_module.found_at") == []
+        why = (
+            "no requirements file declares it and no file of that name lies on this host"
+            if looked
+            else "only its name is known"
+        )
+        doubt = f"It may be a package to install or a module of the project that was never deployed: {why}."
+        hits.append(missing.hit(doubt=doubt, lookup=missing.top))
     return hits
 
 
@@ -174,13 +222,23 @@ def module_declared(observed: Observed) -> list[Hit]:
     for missing in missing_modules(observed):
         declared = observed.fact("import_test.missing_module.declared_in[0]")
         if isinstance(declared, Mapping) and observed.fact("import_test.missing_module.name") == missing.name:
-            hits.append(missing.hit(cite_fact("import_test.missing_module.declared_in[0]", declared)))
+            cite = cite_fact("import_test.missing_module.declared_in[0]", declared)
+            hits.append(missing.hit(cite, **_to_install(observed, declared.get("text"))))
             continue
         wanted = {distribution(missing.name).lower().replace("-", "_"), missing.top.lower()}
         for path, name in resolve(observed.evidence, "packages.missing[*].name"):
             if str(name).lower().replace("-", "_") in wanted and missing.kind != "local":
-                hits.append(missing.hit(cite_fact(path, name)))
+                item = observed.fact(path.removesuffix(".name"))
+                wish = f"{name}{item.get('specifier') or ''}"
+                hits.append(missing.hit(cite_fact(path, name), **_to_install(observed, wish)))
     return hits
+
+
+def _to_install(observed: Observed, text: Any) -> dict[str, str]:
+    """The requirement as pip takes it, when the backend has an environment of its own to install it into."""
+    match = _REQUIREMENT.match(str(text or ""))
+    own = observed.fact("interpreter.kind") == "venv" and observed.fact("interpreter.runs") is not False
+    return {"requirement": match.group(1)} if match and own else {}
 
 
 @signal("module_of_package")

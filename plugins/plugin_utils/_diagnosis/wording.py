@@ -19,7 +19,7 @@ Evidence = Mapping[str, Any]
 Renderer = Callable[[Any, Evidence], "str | None"]
 _INDEX = re.compile(r"\[\d+\]")
 # Keys that say nothing against the rest of a record that has no renderer.
-_IDLE = (None, "", False, [], {})
+_IDLE: tuple[Any, ...] = (None, "", False, [], {})
 
 
 def worded(path: str, evidence: Evidence) -> str | None:

@@ -111,3 +111,77 @@ def test_no_cause_prints_a_command_of_systemd_for_supervisord() -> None:
     for cause in CATALOGUE.causes.values():
         for printed in commands(cause.commands, words, evidence):
             assert "shop" not in printed or not printed.startswith(("systemctl", "journalctl")), cause.id
+
+
+def missing(name: str, **more: Any) -> dict[str, Any]:
+    """The diagnosis of an import test that lacked a module, without any log."""
+    raised = {**RAISED, "message": f"No module named '{name}'", "name": name}
+    found = {
+        "name": name,
+        "top": name,
+        "kind": "unknown",
+        "found_at": [],
+        "distribution": name,
+        "distribution_source": "name",
+        **more,
+    }
+    test = {"ran": True, "outcome": "exception", "exception": {**raised, "chain": [raised]}, "missing_module": found}
+    return answer(import_test=test, symlinks={"links": []}, logs={"sources": []})
+
+
+def test_a_name_alone_decides_neither_whose_module_it_is_nor_who_provides_it() -> None:
+    diagnosis = missing("frobnicate")
+    root = diagnosis["root_cause"]
+    first, second = diagnosis["candidates"][:2]
+    assert {first["id"], second["id"]} == {"dependency_missing", "pythonpath_missing"}
+    assert root["confidence"] < 0.55 and abs(first["confidence"] - second["confidence"]) < 0.2
+    assert "may be a package to install or a module of the project" in root["explanation"]
+    assert "distribution" not in root["explanation"] and "distribution" not in root["subject"]
+    assert any(command.startswith("find / ") for command in diagnosis["remediation"]["handover"]["commands"])
+
+
+@pytest.mark.parametrize(
+    ("name", "cause", "distribution"),
+    [
+        ("settings_of_acme", "pythonpath_missing", None),
+        ("shop_pricing", "pythonpath_missing", None),
+        ("flask_babel_utils", "dependency_missing", None),
+        ("redis", "dependency_missing", "redis"),
+        ("yaml", "dependency_missing", "PyYAML"),
+    ],
+)
+def test_what_a_name_leans_to(name: str, cause: str, distribution: str | None) -> None:
+    root = missing(name)["root_cause"]
+    assert root["id"] == cause and root["subject"].get("distribution") == distribution
+
+
+def test_a_declared_module_comes_with_the_command_that_installs_it() -> None:
+    declared = {"file": "/srv/shop/requirements.txt", "line": 3, "text": "frobnicate==1.2  # pinned"}
+    sections = {"interpreter": {"kind": "venv", "python": "/srv/my venv/bin/python"}}
+    raised = {**RAISED, "message": "No module named 'frobnicate'", "name": "frobnicate"}
+    found = {
+        "name": "frobnicate",
+        "top": "frobnicate",
+        "kind": "third_party",
+        "found_at": [],
+        "declared_in": [declared],
+    }
+    test = {"ran": True, "outcome": "exception", "exception": {**raised, "chain": [raised]}, "missing_module": found}
+    given = answer(import_test=test, symlinks={"links": []}, logs={"sources": []}, **sections)
+    assert given["remediation"]["command"] == "'/srv/my venv/bin/python' -m pip install frobnicate==1.2"
+    assert any("requirements.txt:3 declares it" in one["quote"] for one in given["root_cause"]["evidence"])
+
+
+def test_a_link_is_only_redirected_where_one_directory_alone_can_be_meant() -> None:
+    test = copy.deepcopy(EVIDENCE["import_test"])
+    places = test["missing_module"]["found_at"]
+    places.append(
+        {"path": "/srv/b-2/billing/__init__.py", "why": "elsewhere_on_disk", "detail": "", "root": "/srv/b-2"}
+    )
+    remedy = answer(import_test=test)["remediation"]
+    assert remedy["command"] == "ln -sfnT /srv/b-2/billing /srv/shop/billing"
+    assert "ln -sfnT ../b /srv/shop/billing takes it back" in remedy["handover"]["note"]
+    places.append(
+        {"path": "/srv/b-1/billing/__init__.py", "why": "elsewhere_on_disk", "detail": "", "root": "/srv/b-1"}
+    )
+    assert "ln" not in answer(import_test=test)["remediation"]["command"].split()

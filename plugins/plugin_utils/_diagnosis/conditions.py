@@ -7,7 +7,8 @@ A condition is a mapping with one of the keys of :data:`KINDS`, and modifiers:
 
 - ``text: <regex>`` looks at log lines and at exceptions as printed (``module.Type: message``). Modifiers: ``by``
   (app, supervisor, kernel, health), ``about`` (labels of :mod:`technology`).
-- ``exception: {type, message, errno, origin, packages, about, position, code, phase, file, source}``.
+- ``exception: {type, message, errno, origin, packages, about, position, code, phase, file, source, app_code}``; ``code`` is that of
+  the innermost frames, ``app_code`` the failing line of the application.
 - ``fact: <evidence path>`` with one of equals, in, not_in, matches, above, below, present; ``where`` for mappings in
   lists, ``capture: {slot: key}``.
 - ``signal: <name>``, a function of the table in :mod:`signals`; ``with`` hands it arguments.
@@ -33,7 +34,7 @@ _OPERATORS = ("equals", "in", "not_in", "matches", "above", "below", "present", 
 _MODIFIERS = {"weight", "unless", "set", "capture", "by", "about", "with", "attested", *_OPERATORS}
 _EXCEPTION_KEYS = {
     "type", "message", "errno", "origin", "packages", "not_packages", "about", "not_about", "position", "code", "phase",
-    "file", "source", "name",
+    "file", "source", "name", "app_code",
 }  # fmt: skip
 # Facts that the application itself produces, which therefore prove nothing against somebody who wants to mislead.
 _FORGEABLE = ("app.health", "logs", "service.description")
@@ -129,7 +130,7 @@ def _exception(data: Mapping[str, Any]) -> Check:
     spec = data["exception"]
     if not isinstance(spec, Mapping) or not spec or set(spec) - _EXCEPTION_KEYS:
         raise ConditionError(f"'exception' is a mapping of {', '.join(sorted(_EXCEPTION_KEYS))}")
-    patterns = {key: _pattern(spec[key], key) for key in ("message", "code", "file", "name") if key in spec}
+    patterns = {key: _pattern(spec[key], key) for key in ("message", "code", "file", "name", "app_code") if key in spec}
     types = _pattern(rf"(?:^|\.)(?:{spec['type']})$", "type") if "type" in spec else None
     words = {key: _words(spec[key]) for key in spec if key not in patterns and key != "type"}
 
@@ -173,6 +174,7 @@ def _match_exception(
         "code": code,
         "file": seen.failing.file if seen.failing else "",
         "name": raised.name or "",
+        "app_code": (seen.app_frame.code or "") if seen.app_frame else "",
     }
     for key, pattern in patterns.items():
         match = pattern.search(values[key], values[key].lower())

@@ -48,8 +48,7 @@ demo-check: setup ## every fault of the demo, end to end, without root or system
 	demo/check
 
 molecule: setup ## the playbook on real systemd hosts: three Debians over SSH, then the zoo of live faults
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/molecule test --scenario-name default
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/molecule test --scenario-name zoo
+	tests/hosts/molecule
 
 accuracy: setup ## the classifier on recorded crashes (CORPUS=file, JSON=1)
 	@$(BIN)/python tests/accuracy/run.py $(if $(CORPUS),--corpus $(CORPUS)) $(if $(JSON),--json)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .catalogue import Catalogue, Cause
+from .confidence import confidence
 from .exit_codes import explain_exit
 from .observe import Observed
 from .proof import proofs, shown
@@ -23,30 +24,14 @@ SCHEMA = 1
 # Answers below this are not given as a cause; what was considered is still listed.
 FLOOR = 0.3
 LISTED = 6
-# How sure an answer can be at best, by what it rests on.
-CAP_ATTESTED = 0.98
-CAP_LOG = 0.94
-CAP_LOG_ONLY_OLD = 0.8
-CAP_PRIVILEGES = 0.9
+# Of the family of network errors, and mistaken for none of them.
+_APART = frozenset({"clock_skew"})
 
 
 def digest(evidence: Mapping[str, Any]) -> str:
     """SHA-256 over the evidence as canonical JSON: the same evidence gives the same digest on every machine."""
     text = json.dumps(evidence, sort_keys=True, separators=(",", ":"), ensure_ascii=True, default=str)
     return "sha256:" + hashlib.sha256(text.encode("utf-8")).hexdigest()
-
-
-def confidence(candidate: Candidate, rivals: list[Candidate], observed: Observed) -> float:
-    """How sure the answer is: its likelihood, lowered by a strong second and by what the evidence can't tell."""
-    prime = candidate.direct and not candidate.cause.fallback
-    second = max((rival.likelihood for rival in rivals if rival.direct or not prime), default=0.0)
-    share = candidate.likelihood / (candidate.likelihood + 0.9 * max(0.0, second - 0.15))
-    cap = CAP_ATTESTED if candidate.attested else CAP_LOG
-    if not candidate.attested and all(hit.weight <= 0.6 for hit in candidate.hits):
-        cap = CAP_LOG_ONLY_OLD
-    if observed.fact("target.missing_privileges") and not candidate.attested:
-        cap = min(cap, CAP_PRIVILEGES)
-    return round(min(candidate.likelihood * share, cap), 2)
 
 
 def assemble(observed: Observed, ranking: Ranking, state: State, catalogue: Catalogue) -> dict[str, Any]:
@@ -88,6 +73,7 @@ def assemble(observed: Observed, ranking: Ranking, state: State, catalogue: Cata
                 "id": other.id,
                 "title": other.title,
                 "reason": reason,
+                "alike": _alike(other, cause, ranking),
                 "evidence": shown(citation, observed.evidence) if citation else None,
             }
             for other, reason, citation in ranking.ruled_out
@@ -116,6 +102,14 @@ def _subject(candidate: Candidate, observed: Observed, names: Mapping[str, str])
 def _contradicting(candidate: Candidate, observed: Observed) -> list[dict[str, Any]]:
     cited = [citation for weighed in candidate.contradicting for citation in weighed.hit.citations[:2]]
     return [shown(citation, observed.evidence) for citation in cited]
+
+
+def _alike(other: Cause, cause: Cause, ranking: Ranking) -> bool:
+    """Whether one could take the cause for the other, so that it is worth a word that it was ruled out."""
+    if other.id in _APART:
+        return False
+    related = cause.id in other.explains or other.id in cause.explains
+    return related or other.family == cause.family or other.id in {one.cause.id for one in ranking.symptoms}
 
 
 def _listed(

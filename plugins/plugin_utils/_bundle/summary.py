@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from . import text
@@ -14,17 +15,26 @@ from .verdict import Proof, Verdict
 LINES = 23
 _GUTTER = 12
 # Tried in turn until the summary fits: lines of explanation, proofs, lines of one proof, lines each of what was ruled out
-# and not seen, sentences and commands each of what to do next, blank lines between the parts.
+# and not seen (0: one line, and neither what follows nor the subject's details), sentences and commands each of what to do next, blank lines
+# between the parts.
 _FITS = (
-    (4, 5, 2, 2, 2, True),
-    (3, 4, 2, 2, 2, True),
-    (3, 3, 2, 1, 1, True),
-    (2, 3, 2, 1, 1, True),
-    (2, 3, 2, 1, 1, False),
-    (2, 3, 1, 1, 1, False),
-    (1, 2, 1, 1, 1, False),
-    (1, 1, 1, 1, 1, False),
+    (6, 5, 3, 2, 2, True),
+    (6, 5, 3, 2, 2, False),
+    (5, 5, 3, 1, 2, False),
+    (5, 5, 3, 1, 1, False),
+    (5, 4, 3, 1, 1, False),
+    (6, 4, 3, 0, 1, False),
+    (5, 4, 3, 0, 1, False),
+    (4, 4, 3, 0, 1, False),
+    (4, 3, 3, 0, 1, False),
+    (3, 3, 2, 0, 1, False),
+    (2, 3, 1, 0, 1, False),
+    (1, 2, 1, 0, 1, False),
+    (1, 1, 1, 0, 1, False),
 )
+_SENTENCE_END = re.compile(r"(?<=[.?!]) (?=[A-Z])")
+# What else it may be is said from this confidence on.
+_ELSE = 0.2
 
 
 def summary(verdict: Verdict) -> str:
@@ -46,18 +56,28 @@ def console(verdict: Verdict) -> list[str]:
     ]
     if verdict.subject:
         lines += _field("about", verdict.subject, 2)
-    lines += _proofs("evidence", verdict.proofs[:3], 2)
+    if verdict.sick and verdict.explanation:
+        lines += _why("why", verdict.explanation, 4)
+    lines += _proofs("evidence", verdict.proofs[:4], 3)
+    lines += _list("otherwise", _otherwise(verdict), 1)
     lines += _next(verdict, 2)
     return [line.rstrip() for line in lines]
 
 
 def proof_lines(proof: Proof, width: int, most: int = 2) -> list[str]:
-    """Place and quote on one line where they fit, else on two; a long path loses its front, a long quote its end."""
+    """A fact is a sentence with its place behind it. Else place and quote stand on one line where they fit; a long path
+    loses its front, a long quote its end."""
+    if proof.fact and proof.quote:
+        lines = text.wrap(proof.quote, width=width, lines=most)
+        place = f"[{proof.place}]"
+        if len(lines[-1]) + len(place) + 2 <= width:
+            return [*lines[:-1], f"{lines[-1]}  {place}"]
+        return [*lines, place] if len(lines) < most and len(place) <= width else lines
     whole = "  ".join(filter(None, (proof.place, proof.quote)))
     if len(whole) <= width or not (proof.place and proof.quote):
         return [text.cut(whole, width)]
     if most > 1:
-        return [_cut_front(proof.place, width), "  " + text.cut(proof.quote, width - 2)]
+        return [_cut_front(proof.place, width), *text.wrap(proof.quote, "  ", width, most - 1)]
     place = _cut_front(proof.place, max(24, min(width // 2, width - 2 - len(proof.quote))))
     return [f"{place}  {text.cut(proof.quote, width - len(place) - 2)}"]
 
@@ -81,24 +101,54 @@ def _screen(
     lines = [f"{head:<{text.WIDTH - len(when)}}{when}".rstrip(), *text.wrap(verdict.state_line, lines=2), *gap]
     lines += _field("CAUSE", f"{verdict.title} [{verdict.cause}]", 2)
     lines += _field("CONFIDENCE", verdict.confidence_text, 1)
-    if verdict.subject:
+    if verdict.subject and rest:
         lines += _field("ABOUT", verdict.subject, 2)
     if verdict.explanation:
-        lines += _field("WHY", verdict.explanation, explanation)
+        lines += _why("WHY", verdict.explanation, explanation)
     lines += gap
     lines += _proofs("EVIDENCE", verdict.proofs[:proofs], most)
     lines += _proofs("AGAINST IT", verdict.against[:1], most)
     lines += [*(gap if verdict.proofs or verdict.against else []), *_next(verdict, steps, upper=True)]
     lines += gap
     for name, items in (
+        ("OTHERWISE", _otherwise(verdict)),
         ("AS WELL", verdict.contributing),
         ("FOLLOWS", verdict.symptoms),
-        ("RULED OUT", verdict.ruled_out),
+        ("RULED OUT", verdict.alike[:3]),
         ("NOT SEEN", verdict.unseen),
     ):
-        if items:
-            lines += _field(name, "; ".join(items), rest)
-    return [line.rstrip() for line in lines]
+        if rest or name not in ("AS WELL", "FOLLOWS"):
+            lines += _list(name, items, max(1, rest))
+    shown = [line.rstrip() for line in lines]
+    # A part that has nothing to say leaves no second blank line.
+    return [line for at, line in enumerate(shown) if line or (at and shown[at - 1])]
+
+
+def _otherwise(verdict: Verdict) -> tuple[str, ...]:
+    """What it may be as well, when that isn't far behind."""
+    return tuple(
+        name for name in verdict.candidates if float(name.rpartition(" ")[2]) >= _ELSE and verdict.cause != "healthy"
+    )[:2]
+
+
+def _why(name: str, explanation: str, lines: int) -> list[str]:
+    """As many whole sentences as fit; only a first one that is too long is cut."""
+    sentences = _SENTENCE_END.split(explanation)
+    for count in range(len(sentences), 0, -1):
+        shown = _field(name, " ".join(sentences[:count]), 0)
+        if len(shown) <= lines:
+            return shown
+    return _field(name, sentences[0], lines)
+
+
+def _list(name: str, items: Sequence[str], lines: int) -> list[str]:
+    """As many whole items as fit, and how many more there are."""
+    for count in range(len(items), 0, -1):
+        more = f"; and {len(items) - count} more in diagnosis.json" if count < len(items) else ""
+        shown = _field(name, "; ".join(items[:count]) + more, 0)
+        if len(shown) <= lines:
+            return shown
+    return _field(name, items[0], lines) if items else []
 
 
 def _next(verdict: Verdict, steps: int, upper: bool = False) -> list[str]:

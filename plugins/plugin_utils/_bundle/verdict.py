@@ -22,6 +22,8 @@ STATES = {
     "unknown": "STATE UNKNOWN",
 }
 SICK = frozenset({"crash_loop", "failed", "hung", "degraded"})
+# Parts of the subject that only fill texts and commands.
+_HELPERS = frozenset({"problem", "doubt", "lookup", "requirement", "right", "search_path", "message"})
 # Fractions of a second in an ISO 8601 time, which nobody needs to read.
 _SECONDS = re.compile(r"\.\d+(?=Z|$)")
 # Lower bounds of the words for a confidence, highest first.
@@ -30,10 +32,11 @@ CONFIDENCE_WORDS = ((0.95, "very high"), (0.8, "high"), (0.55, "moderate"), (0.3
 
 @dataclass(frozen=True)
 class Proof:
-    """One citation: ``place`` is file:line or the path of a fact in evidence.json."""
+    """One citation: ``place`` is file:line, or the path of a fact in evidence.json, whose ``quote`` is a sentence."""
 
     place: str
     quote: str
+    fact: bool = False
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,7 @@ class Verdict:
     contributing: tuple[str, ...]
     symptoms: tuple[str, ...]
     ruled_out: tuple[str, ...]
+    alike: tuple[str, ...]
     unseen: tuple[str, ...]
     next_steps: tuple[Step, ...]
     candidates: tuple[str, ...] = field(default=())
@@ -79,7 +83,9 @@ class Verdict:
         if self.confidence is None:
             return "not known"
         word = next(word for bound, word in CONFIDENCE_WORDS if self.confidence >= bound)
-        proof = ", attested by the system itself" if self.attested else ""
+        proof = ", attested by the system itself" if self.attested else ", not attested: it rests on log text"
+        if self.cause == "unknown":
+            proof = ""
         return f"{word} ({self.confidence:.2f}){proof}"
 
 
@@ -104,15 +110,16 @@ def verdict(host: str, evidence: Mapping[str, Any], diagnosis: Mapping[str, Any]
         confidence=float(confidence) if isinstance(confidence, (int, float)) else None,
         attested=bool(root.get("attested")),
         explanation=text.one_line(root.get("explanation") or ""),
-        subject=_plain(root.get("subject")),
+        subject=_plain(root.get("subject"), text.one_line(root.get("explanation") or "")),
         proofs=_proofs(root.get("evidence")),
         against=_proofs(root.get("contradicting")),
         contributing=_named(diagnosis.get("contributing")),
         symptoms=_named(diagnosis.get("symptoms")),
         ruled_out=_named(diagnosis.get("ruled_out")),
+        alike=_named([item for item in records(diagnosis.get("ruled_out")) if item.get("alike", True)]),
         unseen=unseen(evidence),
         next_steps=_next_steps(diagnosis, cause),
-        candidates=_candidates(diagnosis.get("candidates")),
+        candidates=_candidates(diagnosis.get("candidates"), cause),
     )
 
 
@@ -162,10 +169,13 @@ def unseen(evidence: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(kept.values())
 
 
-def _plain(value: Any) -> str:
+def _plain(value: Any, explanation: str = "") -> str:
+    """The subject in words, without what the explanation says anyway."""
     if isinstance(value, Mapping):
         return ", ".join(
-            f"{text.label(str(key))} {text.one_line(part)}" for key, part in value.items() if part not in (None, "", [])
+            f"{text.label(str(key))} {text.one_line(part)}"
+            for key, part in value.items()
+            if part not in (None, "", []) and key not in _HELPERS and text.one_line(part) not in explanation
         )
     return text.one_line(value) if value not in (None, "", []) else ""
 
@@ -176,7 +186,8 @@ def _proofs(value: Any) -> tuple[Proof, ...]:
         place = text.one_line(item.get("file") or item.get("fact") or "")
         if item.get("line") is not None:
             place += f":{text.one_line(item['line'])}"
-        found.append(Proof(place, text.one_line(item.get("quote") or item.get("text") or "")))
+        is_fact = item.get("kind") == "fact" and item.get("line") is None
+        found.append(Proof(place, text.one_line(item.get("quote") or item.get("text") or ""), is_fact))
     return tuple(found)
 
 
@@ -192,11 +203,12 @@ def _named(value: Any) -> tuple[str, ...]:
     return tuple(filter(None, names))
 
 
-def _candidates(value: Any) -> tuple[str, ...]:
+def _candidates(value: Any, cause: str) -> tuple[str, ...]:
+    """What else it may be, with the confidence of each."""
     return tuple(
-        f"{text.one_line(item.get('id'))} {item['confidence']:.2f}"
+        f"{text.one_line(item.get('title') or item.get('id'))} [{text.one_line(item.get('id'))}] {item['confidence']:.2f}"
         for item in records(value)
-        if isinstance(item.get("confidence"), (int, float))
+        if isinstance(item.get("confidence"), (int, float)) and item.get("id") != cause
     )
 
 
@@ -212,9 +224,9 @@ def _next_steps(diagnosis: Mapping[str, Any], cause: str) -> tuple[Step, ...]:
             steps.append(Step("words", f"Not done by itself: {text.one_line(remedy['why_not_automatic'])}"))
     else:
         hand_over = part(remedy, "handover")
-        steps += [Step("words", text.one_line(hand_over[key])) for key in ("ask", "note") if hand_over.get(key)]
         commands = hand_over.get("commands")
         steps += [Step("check", text.one_line(command)) for command in (commands if isinstance(commands, list) else [])]
+        steps += [Step("words", text.one_line(hand_over[key])) for key in ("note", "ask") if hand_over.get(key)]
     check = diagnosis.get("next_check")
     if check and (cause == "unknown" or not steps):
         steps.insert(0, Step("words", text.one_line(check)))

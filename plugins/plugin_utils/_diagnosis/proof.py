@@ -33,13 +33,15 @@ def proofs(candidate: Candidate, observed: Observed, limit: int = LIMIT) -> list
     citations = candidate.citations(3 * limit)
     seen = _exception(citations, observed)
     found: list[dict[str, Any]] = []
+    tested: list[dict[str, Any]] = []
     if seen is not None:
-        found += [*_frame(seen), *_raised(seen, observed)]
+        said, tested = _raised(seen, observed)
+        found += [*_frame(seen), *said]
     rest = [citation for citation in citations if not (seen and _says_the_same(citation, seen))]
     facts = [shown(citation, observed.evidence) for citation in rest if citation.line is None]
     logs = [shown(citation, observed.evidence) for citation in rest if citation.line is not None]
     # Without an exception the line of the log comes first: it has the words that were written when it happened.
-    found += [*facts, *logs] if seen is not None else [*logs[:1], *facts, *logs[1:]]
+    found += [*facts[:2], *tested, *facts[2:], *logs] if seen is not None else [*logs[:1], *facts, *logs[1:]]
     if candidate.cause.family != "verdict":
         found += _exit(observed)
     return _once(found)[:limit]
@@ -82,8 +84,8 @@ def _frame(seen: Seen) -> list[dict[str, Any]]:
     return [_entry("frame", frame.file, frame.line, (frame.code or f"in {frame.function}").strip(), attested)]
 
 
-def _raised(seen: Seen, observed: Observed) -> list[dict[str, Any]]:
-    """What was raised: in the latest log that has it, and in the import test."""
+def _raised(seen: Seen, observed: Observed) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """What was raised: where it is said in full, and that the import test meets it, too."""
     said = []
     same = [other for other in observed.seen if other.text == seen.text]
     logged = min((other for other in same if other.source == "log"), key=lambda other: other.age, default=None)
@@ -93,10 +95,11 @@ def _raised(seen: Seen, observed: Observed) -> list[dict[str, Any]]:
     tested = next((other for other in same if other.source != "log"), None)
     if tested is not None:
         user = observed.fact(f"{tested.source}.user")
-        who = f"{_TESTS.get(tested.source, tested.source)}{f', run as {user},' if user else ''}"
+        who = f"{_TESTS.get(tested.source, tested.source)}{f' as {user}' if user else ''}"
         again = "meets the same" if logged is not None else f"meets {words}"
-        said.append(_entry("fact", tested.citation.file, None, f"{who} {again}", True))
-    return said
+        entry = _entry("fact", tested.citation.file, None, f"{who} {again}", True)
+        return (said, [entry]) if said else ([entry], [])
+    return said, []
 
 
 def _says_the_same(citation: Citation, seen: Seen) -> bool:
@@ -129,7 +132,8 @@ def _once(entries: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
         about = entry["quote"]
         if entry["kind"] == "fact" and about.startswith("/"):
             about = about.partition(": ")[0].partition(" is a link")[0]
-        if place not in kept and about not in quotes:
+        repeated = entry["kind"] == "log" and any(about in quote for quote in quotes)
+        if place not in kept and about not in quotes and not repeated:
             kept[place] = entry
             quotes.add(about)
     return list(kept.values())

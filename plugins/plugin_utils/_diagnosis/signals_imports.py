@@ -56,13 +56,18 @@ def module_behind_link(observed: Observed) -> list[Hit]:
                 more = {
                     "link": str(link.get("path", "")),
                     "target": target,
-                    "problem": worded(path, observed.evidence) or "",
+                    "problem": _problem(path, observed),
                 }
                 hits.append(missing.hit(cite, **more, **_right_target(observed, missing, link)))
         for path, item in _whys(observed, missing.name):
             if item.get("why") in ("dangling_link", "wrong_type"):
                 hits.append(missing.hit(cite_fact(path, item), link=str(item.get("path", ""))))
     return hits
+
+
+def _problem(path: str, observed: Observed) -> str:
+    """What is wrong with a link, without its path."""
+    return (worded(path, observed.evidence) or "").partition(" is ")[2]
 
 
 def _right_target(observed: Observed, missing: Missing, link: Mapping[str, Any]) -> dict[str, str]:
@@ -85,7 +90,7 @@ def broken_link(observed: Observed) -> list[Hit]:
     hits = []
     for path, link, _last in _links(observed):
         captures = {"link": str(link.get("path", "")), "target": str(link.get("target") or link.get("content") or "")}
-        captures["problem"] = worded(path, observed.evidence) or ""
+        captures["problem"] = _problem(path, observed)
         hits.append(Hit((cite_fact(path, link),), "fact", 1.0, captures))
     return hits
 
@@ -168,7 +173,14 @@ def module_local(observed: Observed) -> list[Hit]:
 @signal("module_local_guess")
 def module_local_guess(observed: Observed) -> list[Hit]:
     """A missing module whose name is one that projects give their own packages."""
-    return [m.hit() for m in missing_modules(observed) if m.kind == "local" and not m.sure and not m.by_server]
+    found = [m for m in missing_modules(observed) if m.kind == "local" and not m.sure and not m.by_server]
+    return [m.hit(doubt=_doubt(m, observed)) if m.source == "import_test" else m.hit() for m in found]
+
+
+@signal("module_local_doubtful")
+def module_local_doubtful(observed: Observed) -> list[Hit]:
+    """A module that only its name makes the project's own, though the host was searched: it may be a package all the same."""
+    return [hit for hit in module_local_guess(observed) if hit.kind == "import_test"]
 
 
 @signal("module_third_party")
@@ -190,6 +202,17 @@ def module_third_party_guess(observed: Observed) -> list[Hit]:
     return hits
 
 
+def _doubt(missing: Missing, observed: Observed) -> str:
+    """Why nobody can tell from here whose module it is."""
+    searched = missing.source == "import_test" and observed.fact("import_test.missing_module.found_at") == []
+    why = (
+        "no requirements file declares it and no file of that name lies on this host"
+        if searched
+        else "only its name is known"
+    )
+    return f"It may be a package to install or a module of the project that was never deployed: {why}."
+
+
 @signal("module_unknown")
 def module_unknown(observed: Observed) -> list[Hit]:
     """A missing module that may as well be a package to install as a part of the project that was never deployed."""
@@ -197,14 +220,7 @@ def module_unknown(observed: Observed) -> list[Hit]:
     for missing in missing_modules(observed):
         if missing.kind != "unknown" or missing.by_server or "." in missing.name:
             continue
-        looked = observed.fact("import_test.missing_module.found_at") == []
-        why = (
-            "no requirements file declares it and no file of that name lies on this host"
-            if looked
-            else "only its name is known"
-        )
-        doubt = f"It may be a package to install or a module of the project that was never deployed: {why}."
-        hits.append(missing.hit(doubt=doubt, lookup=missing.top))
+        hits.append(missing.hit(doubt=_doubt(missing, observed), lookup=missing.top))
     return hits
 
 

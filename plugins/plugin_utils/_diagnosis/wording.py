@@ -255,7 +255,15 @@ def _wrong_version(item: Any, evidence: Evidence) -> str:
     return f"{_requirement(item)}, and {item.get('installed')} is installed"
 
 
+def _health_status(status: Any, evidence: Evidence) -> str:
+    asked = [fact(evidence, "app.health"), *(fact(evidence, "app.health.tried") or [])]
+    url = next((one.get("url") for one in asked if isinstance(one, Mapping) and one.get("status") == status), None)
+    return f"{url or 'its health endpoint'} answers with {status}"
+
+
 RENDERERS: dict[str, Renderer] = {
+    "app.health.status": _health_status,
+    "app.health.tried[*].status": _health_status,
     "symlinks.links[*]": _link,
     "symlinks.text_instead_of_link[*]": _text_for_link,
     "access.paths[*]": _access,

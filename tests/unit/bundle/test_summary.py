@@ -67,7 +67,7 @@ def test_where_no_role_repairs_it_the_hand_over_is_the_next_step() -> None:
     }  # fmt: skip
     shown = summary(judged(diagnosis=samples.diagnosis(remediation=remedy)))
     assert (
-        "NEXT        Ask those who deploy web for the link.\n            readlink -f /opt/web/shared\n            ls /x\n"
+        "NEXT        readlink -f /opt/web/shared\n            ls /x\n            Ask those who deploy web for the link.\n"
         in shown
     )
     assert "ls /y" not in shown and "ansible-playbook" not in shown
@@ -143,3 +143,42 @@ def test_hosts_without_a_diagnosis_get_a_sentence(gathered: dict[str, Any], kind
 def test_a_diagnosed_host_has_no_problem() -> None:
     found = outcome("web1", {"backends": [samples.EVIDENCE]}, [samples.DIAGNOSIS], None, "ssh")
     assert found.diagnosed and not found.problem and len(found.documents) == 1
+
+
+def test_the_explanation_ends_with_a_whole_sentence() -> None:
+    root = samples.diagnosis()["root_cause"]
+    root["explanation"] = "The first sentence says what is wrong. " + "And this one is about the weather. " * 20
+    shown = summary(judged(diagnosis=samples.diagnosis(root_cause=root)))
+    why = " ".join(shown.partition("WHY")[2].partition("EVIDENCE")[0].split())
+    assert why.startswith("The first sentence") and why.endswith("weather.")
+
+
+def test_facts_are_sentences_with_their_place_behind() -> None:
+    said = "/opt/web/shared is a link to ../common/shared, which doesn't exist (/opt/common/shared)"
+    root = samples.diagnosis()["root_cause"]
+    root["evidence"] = [
+        {"kind": "frame", "file": "/opt/web/main.py", "line": 3, "quote": "from shared import x", "attested": True},
+        {"kind": "fact", "file": "symlinks.links[0]", "line": None, "quote": said, "attested": True},
+    ]
+    shown = summary(judged(diagnosis=samples.diagnosis(root_cause=root)))
+    assert "EVIDENCE    /opt/web/main.py:3  from shared import x\n" in shown
+    assert f"{said} [symlinks.links[0]]" in " ".join(shown.split())
+
+
+def test_only_what_could_be_mistaken_for_it_is_named_as_ruled_out() -> None:
+    out = [
+        {"id": "clock_skew", "reason": "right", "alike": False},
+        {"id": "dependency_missing", "reason": "x", "alike": True},
+    ]
+    shown = summary(judged(diagnosis=samples.diagnosis(ruled_out=out)))
+    assert "dependency_missing (x)" in shown and "clock_skew" not in shown
+
+
+def test_a_close_second_is_named() -> None:
+    near = [
+        {"id": "symlink_conflict", "confidence": 0.4},
+        {"id": "dependency_missing", "title": "Not there", "confidence": 0.35},
+    ]
+    assert "OTHERWISE   Not there [dependency_missing] 0.35" in summary(
+        judged(diagnosis=samples.diagnosis(candidates=near))
+    )

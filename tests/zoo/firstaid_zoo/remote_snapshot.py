@@ -116,7 +116,8 @@ def processes() -> dict[str, list[str]]:
         words = read(f"/proc/{pid}/stat").rpartition(")")[2].split()
         command = read(f"/proc/{pid}/cmdline").replace("\0", " ").strip()
         # In init.scope are also those that systemd has forked and not yet turned into a service.
-        if not words or words[0] == "Z" or unit == "login" or (unit == "init.scope" and pid != "1"):
+        # One without a command line is the container engine's own, on its way in.
+        if not words or words[0] == "Z" or not command or unit == "login" or (unit == "init.scope" and pid != "1"):
             continue
         # sshd's listener writes the number of logins at present into its own command line.
         found[pid] = [words[19], unit, command.partition(" [listener]")[0], cgroup_of(pid)]

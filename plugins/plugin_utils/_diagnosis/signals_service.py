@@ -182,7 +182,7 @@ def ended_silently(observed: Observed) -> list[Hit]:
         exits = (line for line in reversed(observed.lines) if line.by == "supervisor" and _EXITED.search(line.text))
         last = next(exits, None)
         ended = last.citation if last else None
-    if ended is None or running(observed):
+    if ended is None or running(observed) or not _log_was_read(observed):
         return []
     if isinstance(code, int) and (200 <= code <= 245 or code in (126, 127)):
         return []
@@ -194,6 +194,14 @@ def ended_silently(observed: Observed) -> list[Hit]:
         if line.by == "app" and line.age == 0 and line.weight > 0.3 and _COMPLAINT.search(line.text[:600]):
             return []
     return [Hit((ended,), "fact" if ended.line is None else "log")]
+
+
+def _log_was_read(observed: Observed) -> bool:
+    """Whether any log could be looked at: only then its silence means something."""
+    sources = observed.fact("logs.sources")
+    return isinstance(sources, list) and any(
+        isinstance(source, Mapping) and not source.get("error") for source in sources
+    )
 
 
 @signal("worker_deaths")

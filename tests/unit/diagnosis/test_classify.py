@@ -206,3 +206,12 @@ RuntimeError: Unable to configure handler 'file'
 def test_megabytes_are_classified_in_time() -> None:
     log = "GET /health 200 some words that fill the line up to a usual length of a hundred characters\n" * 40_000
     assert diagnose(log + MISSING.format(module="httpx"))["root_cause"]["id"] == "dependency_missing"
+
+
+def test_a_log_that_could_not_be_read_is_not_silent() -> None:
+    diagnosis = classify(
+        {"schema": 1, "service": FAILED, "logs": {"unavailable": "the time budget was used up"}}, CATALOGUE
+    )
+    assert diagnosis["root_cause"]["id"] == "unknown"
+    assert diagnosis["state"] == "failed"
+    assert diagnosis["evidence_gaps"] == ["logs: the time budget was used up"]

@@ -50,10 +50,11 @@ def markdown_report(verdicts: Sequence[Verdict], problems: Mapping[str, str], ma
     verdicts = ordered(verdicts)
     lines = ["# Backend diagnosis", "", f"{made_at}: {headline(verdicts, problems)}", ""]
     if verdicts:
-        lines += ["| Host | Backend | State | Cause | Confidence |", "| --- | --- | --- | --- | --- |"]
+        lines += ["| Host | Backend | State | Cause | Confidence | Proof |", "| --- | --- | --- | --- | --- | --- |"]
         for one in verdicts:
-            cells = (one.host, one.service, one.state, f"{one.title} ({one.cause})", one.confidence_text)
-            lines.append("| " + " | ".join(text.markdown(cell) for cell in cells) + " |")
+            cells = (one.host, one.service, one.state, f"{one.title} ({one.cause})", one.confidence_short)
+            proof = " ".join(_markdown_proof(item) for item in _first_proof(one))
+            lines.append("| " + " | ".join([*(text.markdown(cell) for cell in cells), proof]) + " |")
     if problems:
         lines += ["", "## Hosts without a diagnosis", ""]
         lines += [f"- {text.markdown(sentence)}" for _host, sentence in sorted(problems.items())]
@@ -75,10 +76,12 @@ def html_report(verdicts: Sequence[Verdict], problems: Mapping[str, str], made_a
     rows = "".join(
         f'<tr><td>{text.escape(one.host)}</td><td><a href="#b{at}">{text.escape(one.service)}</a></td>'
         f'<td class="{_mood(one)}">{text.escape(one.state)}</td>'
-        f"<td>{text.escape(one.title)} <code>{text.escape(one.cause)}</code></td><td>{text.escape(one.confidence_text)}</td></tr>"
+        f"<td>{text.escape(one.title)} <code>{text.escape(one.cause)}</code></td><td>{text.escape(one.confidence_short)}</td>"
+        f"<td>{''.join(_html_proof(item) for item in _first_proof(one))}</td></tr>"
         for at, one in enumerate(verdicts)
     )
-    table = f"<table><thead><tr><th>Host</th><th>Backend</th><th>State</th><th>Cause</th><th>Confidence</th></tr></thead><tbody>{rows}</tbody></table>"
+    heads = "".join(f"<th>{name}</th>" for name in ("Host", "Backend", "State", "Cause", "Confidence", "Proof"))
+    table = f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>"
     troubles = "".join(
         f"<li>{text.escape(text.one_line(sentence))}</li>" for _host, sentence in sorted(problems.items())
     )
@@ -128,8 +131,23 @@ def _markdown_list(name: str, items: Iterable[str]) -> list[str]:
     return [f"- **{name}:**", *lines] if lines else []
 
 
+def _first_proof(one: Verdict) -> Sequence[Proof]:
+    """What proves a sick backend's cause best; a well one needs none at a glance."""
+    return one.proofs[:1] if one.sick else ()
+
+
 def _markdown_proof(proof: Proof) -> str:
+    if proof.fact and proof.quote:
+        return f"{text.markdown(proof.quote)} ({text.code_span(proof.place)})"
     return " ".join(text.code_span(value) for value in (proof.place, proof.quote) if value)
+
+
+def _html_proof(proof: Proof) -> str:
+    """A fact is a sentence with its place behind it, a line is code with its place above it."""
+    place = text.escape(proof.place)
+    if proof.fact and proof.quote:
+        return f'{text.escape(proof.quote)} <code class="dim">{place}</code>'
+    return f"<code>{place}</code><br><code><b>{text.escape(proof.quote)}</b></code>"
 
 
 def _markdown_step(step: Step) -> str:
@@ -144,7 +162,7 @@ def _html_backend(at: int, one: Verdict) -> str:
         return "<ul>" + "".join(f"<li>{item}</li>" for item in items) + "</ul>" if items else ""
 
     def proofs(items: Sequence[Proof]) -> str:
-        return bullets([f"<code>{text.escape(item.place)}</code><br>{text.escape(item.quote)}" for item in items])
+        return bullets([_html_proof(item) for item in items])
 
     steps = [
         f"<p>{text.escape(step.text)}</p>" if step.kind == "words" else f"<pre>{text.escape(step.text)}</pre>"

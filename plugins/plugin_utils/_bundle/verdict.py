@@ -79,14 +79,22 @@ class Verdict:
         return self.state in SICK or (self.state == "unknown" and self.cause not in ("healthy", "unknown"))
 
     @property
-    def confidence_text(self) -> str:
+    def confidence_short(self) -> str:
+        """The confidence in a word and a number."""
         if self.confidence is None:
             return "not known"
         word = next(word for bound, word in CONFIDENCE_WORDS if self.confidence >= bound)
+        return f"{word} ({self.confidence:.2f})"
+
+    @property
+    def confidence_text(self) -> str:
+        """The confidence, and whether anything but log text speaks for the answer."""
+        if self.confidence is None:
+            return "not known"
         proof = ", attested by the system itself" if self.attested else ", not attested: it rests on log text"
         if self.cause == "unknown":
             proof = ""
-        return f"{word} ({self.confidence:.2f}){proof}"
+        return self.confidence_short + proof
 
 
 def verdict(host: str, evidence: Mapping[str, Any], diagnosis: Mapping[str, Any], directory: str) -> Verdict:

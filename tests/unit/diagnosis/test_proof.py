@@ -182,7 +182,7 @@ def test_a_link_is_only_redirected_where_one_directory_alone_can_be_meant() -> N
     )
     remedy = answer(import_test=test)["remediation"]
     assert remedy["command"] == "ln -sfnT /srv/b-2/billing /srv/shop/billing"
-    assert "Back: ln -sfnT ../b /srv/shop/billing" in remedy["handover"]["note"]
+    assert "point /srv/shop/billing at ../b again" in remedy["handover"]["note"]
     places.append(
         {"path": "/srv/b-1/billing/__init__.py", "why": "elsewhere_on_disk", "detail": "", "root": "/srv/b-1"}
     )

@@ -16,7 +16,7 @@ from typing import Any
 from .observed import fact
 from .subjects import fill_command
 
-_OF_SYSTEMD = re.compile(r"\b(?:systemctl|journalctl|systemd-analyze)\b")
+_OF_SYSTEMD = re.compile(r"\b(?:systemctl|journalctl|systemd-analyze|coredumpctl)\b")
 _OWN = "{service"
 _CONTROL = "supervisorctl<< -c {supervisor_config}>>"
 # What a command for systemd begins with, and what takes its place under supervisord; the first that fits counts.

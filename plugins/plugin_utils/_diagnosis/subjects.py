@@ -83,11 +83,16 @@ def fill(template: str, subject: Mapping[str, str]) -> str:
 def fill_command(template: str, subject: Mapping[str, str]) -> str | None:
     """Like :func:`fill`, with each value quoted for a POSIX shell.
 
-    :returns: None when a slot without words of its own is unknown, because then nobody could run the command as printed.
+    :returns: None when a slot without words of its own is unknown, because then nobody could run the command as printed,
+        and when a value that needs quotes would stand inside of double quotes, which end where the value says so.
     """
     template = _OPTIONAL.sub(lambda match: _known_part(match, subject), template)
     if any(not subject.get(slot) and "|" not in whole for whole, slot in _slots(template)):
         return None
+    for match in SLOT.finditer(template):
+        value = subject.get(match.group(1))
+        if value and template.count('"', 0, match.start()) % 2 and shlex.quote(value) != value:
+            return None
 
     def replace(match: re.Match[str]) -> str:
         value = subject.get(match.group(1))

@@ -6,13 +6,16 @@
 from __future__ import annotations
 
 import copy
+import re
+import shlex
 from typing import Any
 
 import pytest
 
-from ansible_collections.firstaid.backend.plugins.plugin_utils._diagnosis.catalogue import load_catalogue
+from ansible_collections.firstaid.backend.plugins.plugin_utils._diagnosis.catalogue import Cause, load_catalogue
 from ansible_collections.firstaid.backend.plugins.plugin_utils._diagnosis.classify import classify
 from ansible_collections.firstaid.backend.plugins.plugin_utils._diagnosis.commands import commands
+from ansible_collections.firstaid.backend.plugins.plugin_utils._diagnosis.subjects import STANDARD, fill_command
 from ansible_collections.firstaid.backend.plugins.plugin_utils._diagnosis.wording import worded
 
 CATALOGUE = load_catalogue()
@@ -187,3 +190,23 @@ def test_a_link_is_only_redirected_where_one_directory_alone_can_be_meant() -> N
         {"path": "/srv/b-1/billing/__init__.py", "why": "elsewhere_on_disk", "detail": "", "root": "/srv/b-1"}
     )
     assert "ln" not in answer(import_test=test)["remediation"]["command"].split()
+
+
+@pytest.mark.parametrize("cause", CATALOGUE.causes.values(), ids=lambda cause: cause.id)
+def test_every_command_can_be_typed_as_printed(cause: Cause) -> None:
+    slots = {*cause.subject, *STANDARD}
+    for template in cause.commands:
+        printed = fill_command(template, dict.fromkeys(slots, "value"))
+        assert printed is not None and shlex.split(printed), template
+        assert not re.search(r"\{[a-z_]+[|}]|\b(?:SERVER|CERTIFICATE)\b|(?<![$\w])(?:USER|PATH|FILE)\b", printed), (
+            template
+        )
+        hostile = fill_command(template, dict.fromkeys(slots, 'x\'"; reboot; "'))
+        assert hostile is None or "reboot" not in shlex.split(hostile), template
+
+
+def test_a_value_cannot_leave_the_quotes_around_it() -> None:
+    assert fill_command('bash -c "</dev/tcp/{server}/1"', {"server": '"; reboot; "'}) is None
+    assert (
+        fill_command('bash -c "</dev/tcp/{server}/1"', {"server": "db-1.local"}) == 'bash -c "</dev/tcp/db-1.local/1"'
+    )

@@ -118,8 +118,8 @@ def main() -> int:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
 
-    subprocess.run([str(TOP / "tests/hosts/up"), "firstaid-d12"], check=True, stdout=sys.stderr)
-    one = "firstaid-d12"
+    subprocess.run([str(TOP / "tests/hosts/up"), "--count", str(max(1, options.fleet))], check=True, stdout=sys.stderr)
+    one = "firstaid-b01"
     plant(one)
     single = compare(one, 1, options.pairs)
     small = module_cost(one, options.pairs)
@@ -134,7 +134,6 @@ def main() -> int:
     ]
     details = {"one": single, "module": {"seconds": small[0], "peak_mib": small[1]}}
     if options.fleet:
-        subprocess.run([str(TOP / "tests/hosts/up"), "--count", str(options.fleet)], check=True, stdout=sys.stderr)
         plant("bench")
         fleet = compare("bench", options.fleet, max(3, options.pairs // 2))
         plant("bench", bench_state="absent")

@@ -57,7 +57,7 @@ def console(verdict: Verdict) -> list[str]:
     if verdict.subject:
         lines += _field("about", verdict.subject, 2)
     if verdict.sick and verdict.explanation:
-        lines += _why("why", verdict.explanation, 4)
+        lines += _why("why", verdict.explanation, 5)
     lines += _proofs("evidence", verdict.proofs[:4], 3)
     lines += _list("otherwise", _otherwise(verdict), 1)
     lines += _next(verdict, 2)

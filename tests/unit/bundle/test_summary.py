@@ -96,7 +96,7 @@ def test_a_thin_diagnosis_still_makes_a_summary(diagnosis: dict[str, Any]) -> No
 
 def test_the_console_has_the_same_answer() -> None:
     lines = console(judged())
-    assert lines[0].startswith("web1 / web.service (systemd): CRASH LOOP") and len(lines) <= 14
+    assert lines[0].startswith("web1 / web.service (systemd): CRASH LOOP") and len(lines) <= 16
     assert any("symlink_conflict" in line for line in lines) and any("fix-symlink" in line for line in lines)
 
 

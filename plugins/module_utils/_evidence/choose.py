@@ -102,6 +102,9 @@ def sick(params: Mapping[str, Any], ctx: Context, chosen: Chosen) -> None:
         chosen.notes.append(failures[order[0]])
     limit = int(params.get("max_backends") or DEFAULT_MAX_BACKENDS)
     wanted = [candidate for candidate in chosen.examined if candidate.sick and candidate.python]
+    if order[0] in failures and not wanted:
+        # "Nothing is sick" would be a guess: the supervisor that runs most of this host's services was not heard.
+        raise Unavailable(f"whether a service is sick is not known: {failures[order[0]]}")
     if len(wanted) > limit:
         left = ", ".join(candidate.name for candidate in wanted[limit:])
         chosen.notes.append(

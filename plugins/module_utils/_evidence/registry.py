@@ -83,13 +83,14 @@ class Collector:
 # In the order in which they start. Those that wait for others (the application, the network, programs) come first.
 COLLECTORS: tuple[Collector, ...] = (
     Collector("import_test", "import_test", 6.0, extra="import_test_timeout"),
-    Collector("foreground_test", "foreground_test", 6.0, extra="import_test_timeout"),
+    # What decides most answers comes early: on a busy host the budget may not reach for all.
     Collector("logs", "logs", 8.0, max_bytes=4096 * KIB),
+    Collector("processes", "processes", 5.0),
+    Collector("foreground_test", "foreground_test", 6.0, extra="import_test_timeout"),
     Collector("kernel", "kernel", 5.0),
     Collector("health", "health", 6.0, into=("app", "health")),
     Collector("backing_services", "backing_services", 8.0),
     Collector("packages", "packages", 6.0),
-    Collector("processes", "processes", 5.0),
     Collector("ports", "ports", 5.0),
     Collector("resources", "resources", 4.0),
     Collector("symlinks", "symlinks", 4.0),

@@ -29,6 +29,9 @@ _CLEAN_STOP = re.compile(
 )
 
 
+_NOT_LOOKED = ("skipped", "timeout", "failed", "withheld")
+
+
 @signal("answering")
 def answering(observed: Observed) -> list[Hit]:
     """A health endpoint, or any other, answers without a server error."""
@@ -91,6 +94,17 @@ def running_stable(observed: Observed) -> list[Hit]:
             citations.append(cite_fact("service.uptime_s", uptime))
         return [Hit(tuple(citations))]
     return []
+
+
+@signal("not_looked")
+def not_looked(observed: Observed) -> list[Hit]:
+    """Logs or processes were to be gathered and were not, so that nothing seen there means nothing."""
+    missed = tuple(
+        cite_fact(path, status)
+        for path in ("collectors.logs.status", "collectors.processes.status")
+        if (status := observed.fact(path)) in _NOT_LOOKED
+    )
+    return [Hit(missed)] if missed else []
 
 
 @signal("starting")

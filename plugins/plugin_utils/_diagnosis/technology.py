@@ -71,7 +71,10 @@ _WORDS: tuple[tuple[re.Pattern[str], tuple[str, ...]], ...] = tuple(
         ),
         (r"mysql|mariadb|:3306\b|, 3306\b|\bport 3306\b", ("mysql", "database")),
         (r"mongo|:27017\b|, 27017\b|ServerSelectionTimeout", ("mongodb", "database")),
-        (r"\bsqlalchemy\b|sqlalche\.me|create_engine|\bdatabases?\b|django\.db|sqlite3?\b|\bORM\b|(?<![a-z])sql(?![a-z])", ("database",)),
+        (
+            r"\bsqlalchemy\b|sqlalche\.me|create_engine|\bdatabases?\b|django\.db|sqlite3?\b|\bORM\b|(?<![a-z])sql(?![a-z])",
+            ("database",),
+        ),
         (r"\baio_?redis\b|\brediss?\b|:6379\b|, 6379\b|\bport 6379\b", ("redis",)),
         (r"\bamqps?:|rabbit|kombu|\bpika\b|aiormq|:5672\b|, 5672\b|:5671\b|\bbroker\b|kafka|:9092\b", ("broker",)),
         (r"webhook", ("webhook",)),

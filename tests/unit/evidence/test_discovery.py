@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.firstaid.backend.plugins.module_utils._evidence import (
+    choose,
     discovery,
     discovery_alive,
     discovery_python,
@@ -25,7 +26,7 @@ from ansible_collections.firstaid.backend.plugins.module_utils._evidence.discove
     not_listening,
     suspect,
 )
-from ansible_collections.firstaid.backend.plugins.module_utils._evidence.model import App, Backend
+from ansible_collections.firstaid.backend.plugins.module_utils._evidence.model import App, Backend, Unavailable
 from ansible_collections.firstaid.backend.plugins.module_utils._evidence.proc import read_stat
 from ansible_collections.firstaid.backend.plugins.module_utils._evidence.sockets import Socket
 from ansible_collections.firstaid.backend.plugins.module_utils._evidence.systemd_show import Properties
@@ -242,3 +243,26 @@ def test_a_service_that_accepts_nobody(own: Backend) -> None:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
         assert "did not answer" in suspect([own], Context({}, 1e12))["api"]
+
+
+def test_workers_that_are_replaced_on_purpose_are_no_sign() -> None:
+    backend = Backend(
+        "tracker.service", "systemd", argv=["/srv/venv/bin/gunicorn", "-w", "2", "--max-requests", "12", "t:app"]
+    )
+    assert discovery_alive.recycles_workers(backend)
+    backend.argv = ["/srv/venv/bin/gunicorn", "-w", "2", "t:app"]
+    assert not discovery_alive.recycles_workers(backend)
+    backend.environ["GUNICORN_CMD_ARGS"] = "--max-requests=500 --max-requests-jitter=50"
+    assert discovery_alive.recycles_workers(backend)
+
+
+def test_nothing_is_said_to_be_well_when_systemd_was_not_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    def discover(runtime: str, _ctx: Context) -> list[Any]:
+        if runtime == "systemd":
+            raise Unavailable("systemd did not tell all within 10 s")
+        return []
+
+    monkeypatch.setattr(choose, "automatic_order", lambda: ["systemd", "supervisor"])
+    monkeypatch.setattr(discovery, "discover", discover)
+    with pytest.raises(Unavailable, match="not known: systemd did not tell all"):
+        choose.sick({}, Context({}, 1e12), choose.Chosen())

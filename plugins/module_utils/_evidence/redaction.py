@@ -35,6 +35,9 @@ _PEM_END = re.compile(r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY[A-Z ]{0,10}-----")
 _INPUT_VALUE = re.compile(r"(?P<head>input_value=)(?P<value>.{1,8192}?)(?P<tail>, input_type=|\]|$)")
 _FIELD_LINE = re.compile(r"^\W*(?P<field>[A-Za-z_][A-Za-z0-9_.\-]{0,127})\W*$")
 
+# An option that is an argument of its own, as in a list of arguments: its value is the next one.
+_LONE_OPTION = re.compile(r"--?(?P<name>[A-Za-z][A-Za-z0-9_\-]{1,63})")
+
 
 class RedactionError(Exception):
     """Redaction of a section failed; the section must be withheld. The message never holds any of its text."""
@@ -158,7 +161,13 @@ class Redactor:
         result = []
         in_key = False
         field = ""
+        option = None
         for line in lines:
+            named = option and not line.startswith("-") and is_sensitive_name(option["name"])
+            option = _LONE_OPTION.fullmatch(line)
+            if named and not is_trivial_value(line):
+                result.append(self._mask("option", line))
+                continue
             if "\n" in line or "\0" in line:
                 result.append(self.text(line))
                 continue

@@ -124,6 +124,13 @@ def test_secrets_are_learnt_from_an_environment_but_names_are_spared() -> None:
     assert set(context.secrets) == {"p%40ss-word", "p@ss-word", "tok-123456"}
 
 
+def test_the_value_of_an_option_goes_when_it_is_an_argument_of_its_own() -> None:
+    arguments = ["/srv/venv/bin/python", "main.py", "--token", CANARY, "--port", "8000", "--token", "--verbose"]
+    hidden = redactor().clean({"exec_start": [arguments]})["exec_start"][0]
+    assert CANARY not in json.dumps(hidden)
+    assert hidden[:3] + hidden[4:] == arguments[:3] + arguments[4:]
+
+
 def test_variables_are_hidden_by_name_and_keep_a_comparable_fingerprint() -> None:
     variable = {"name": "SECRET_KEY", "value": CANARY, "fingerprint": None, "sensitive": True}
     plain = {"name": "PORT", "value": "8000", "fingerprint": None, "sensitive": False}

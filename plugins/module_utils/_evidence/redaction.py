@@ -163,7 +163,7 @@ class Redactor:
         field = ""
         option = None
         for line in lines:
-            named = option and not line.startswith("-") and is_sensitive_name(option["name"])
+            named = option is not None and not line.startswith("-") and is_sensitive_name(option["name"])
             option = _LONE_OPTION.fullmatch(line)
             if named and not is_trivial_value(line):
                 result.append(self._mask("option", line))

@@ -32,13 +32,6 @@ ANSWER_S = 2.0
 _HEALTH_PATHS = ("/health", "/healthz")
 _HTTP_SERVERS = ("uvicorn", "gunicorn", "hypercorn", "daphne", "granian", "waitress", "flask", "django")
 _NO_PORT = ("celery", "unknown", "module", "script")
-_RECYCLING = (
-    "--max-requests",
-    "--limit-max-requests",
-    "--max-tasks-per-child",
-    "--max-memory-per-child",
-    "--maxtasksperchild",
-)
 LISTENING = "listening"
 BOUND = "bound"
 
@@ -70,7 +63,7 @@ def suspect(backends: list[Backend], ctx: Context) -> dict[str, str]:
         age = _age(stats[backend.main_pid or 0])
         own = [proc.inspect(stats[pid]) for pid in sorted(proc.own_pids(backend, stats))[:100]]
         reason = dying_workers(processes.young_workers(backend, [item for item in own if item.stat.state != "Z"]))
-        if reason and not recycles_workers(backend):
+        if reason:
             found[backend.name] = reason
             continue
         living.append(Alive(backend, age))
@@ -87,7 +80,7 @@ def suspect(backends: list[Backend], ctx: Context) -> dict[str, str]:
 
 def dying_workers(facts: Optional[dict[str, object]]) -> Optional[str]:
     """The sentence for workers that are much younger than their parent, from the ``young_workers`` of the evidence."""
-    if not facts:
+    if not facts or facts.get("recycled"):
         return None
     parent, oldest, count = facts.get("parent_age_s"), facts.get("oldest_worker_age_s"), facts.get("count")
     if not isinstance(parent, (int, float)) or parent < OLD_PARENT_S:
@@ -97,12 +90,6 @@ def dying_workers(facts: Optional[dict[str, object]]) -> Optional[str]:
     if isinstance(oldest, (int, float)) and oldest < YOUNG_WORKER_S:
         return f"it is active, but no worker is older than {oldest:.0f} s while its main process is {parent:.0f} s old"
     return None
-
-
-def recycles_workers(backend: Backend) -> bool:
-    """Whether the server was told to replace its workers now and then, so that young ones mean nothing."""
-    words = [*backend.argv, *backend.environ.get("GUNICORN_CMD_ARGS", "").split()]
-    return any(word.startswith(_RECYCLING) for word in words)
 
 
 def not_listening(item: Alive) -> Optional[str]:

@@ -76,6 +76,15 @@ _SYSCALLS = {
 }
 
 
+_RECYCLING = (
+    "--max-requests",
+    "--limit-max-requests",
+    "--max-tasks-per-child",
+    "--max-memory-per-child",
+    "--maxtasksperchild",
+)
+
+
 def collect(backend: Backend, ctx: Context) -> Section:
     """Describe the backend's processes; their CPU time is sampled over a tenth of a second."""
     stats = proc.scan()
@@ -157,7 +166,14 @@ def young_workers(backend: Backend, own: list[Process]) -> Optional[dict[str, An
         "oldest_worker_age_s": max(known) if known else None,
         "count": len(workers),
         "expected": expected,
+        "recycled": recycles_workers(backend),
     }
+
+
+def recycles_workers(backend: Backend) -> bool:
+    """Whether the server was told to replace its workers now and then, so that young ones mean nothing."""
+    words = [*backend.argv, *backend.environ.get("GUNICORN_CMD_ARGS", "").split()]
+    return any(word.startswith(_RECYCLING) for word in words)
 
 
 def _age(process: Process) -> Optional[float]:

@@ -27,6 +27,9 @@ _LIMITS = {
     "Max locked memory": "MEMLOCK",
     "Max resident set": "RSS",
 }
+# File systems of this host's own disks and memory; asking a network's could take for ever.
+_LOCAL = frozenset("btrfs ext2 ext3 ext4 f2fs jfs overlay reiserfs tmpfs xfs zfs".split())
+MAX_MOUNTS = 60
 _OCTAL = re.compile(r"\\([0-7]{3})")
 _ST_RDONLY = 1
 
@@ -157,15 +160,25 @@ def _disks(backend: Backend, pid: Optional[int], seconds: float) -> tuple[list[d
     mounts = parse_mountinfo(table)
     found: dict[str, dict[str, Any]] = {}
 
+    others: list[dict[str, Any]] = []
+
     def ask() -> None:
         for path in wanted:
             found[path] = disk(path, view, mounts, backend.uid)
+        # Where else the backend writes isn't known, so whatever is full belongs to the facts.
+        known = {entry["mount"] for entry in found.values()}
+        points = {point for point, _device, fstype, _options in mounts if fstype in _LOCAL} - known
+        for point in sorted(points)[:MAX_MOUNTS]:
+            entry = disk(point, view, mounts, backend.uid)
+            if entry["exists"] and is_full(entry):
+                others.append({**entry, "purpose": ["other"]})
 
     worker = threading.Thread(target=ask, name="statvfs", daemon=True)
     worker.start()
     worker.join(seconds)
     answers = dict(found)
     disks = [{**answers[path], "purpose": uses} for path, uses in wanted.items() if path in answers]
+    disks += list(others)
     missing = [path for path in wanted if path not in answers]
     if not missing:
         return disks, None
@@ -204,6 +217,13 @@ def disk(path: str, view: str, mounts: list[tuple[str, str, str, str]], uid: Opt
         "inodes_free": status.f_ffree if status.f_files else None,
         "error": None,
     }
+
+
+def is_full(entry: dict[str, Any]) -> bool:
+    """Whether nothing more can be written to a file system: no byte for the user, or no inode."""
+    if entry["error"] or entry["read_only"]:
+        return False
+    return entry["free_for_user_bytes"] == 0 or (entry["inodes_free"] == 0 and bool(entry["inodes_total"]))
 
 
 def parse_mountinfo(text: str) -> list[tuple[str, str, str, str]]:

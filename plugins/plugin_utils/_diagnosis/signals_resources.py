@@ -165,6 +165,9 @@ def hangup(observed: Observed) -> list[Hit]:
     return []
 
 
+OTHER = ["other"]
+
+
 def _disks(observed: Observed) -> list[tuple[str, Mapping[str, Any]]]:
     return [
         (path, disk) for path, disk in resolve(observed.evidence, "resources.disks[*]") if isinstance(disk, Mapping)
@@ -176,7 +179,7 @@ def disk_is_full(observed: Observed) -> list[Hit]:
     """A file system that the backend uses has no bytes or no inodes left."""
     hits = []
     for path, disk in _disks(observed):
-        if disk.get("read_only"):
+        if disk.get("read_only") or disk.get("purpose") == OTHER:
             continue
         free = disk.get("free_for_user_bytes", disk.get("free_bytes"))
         size, inodes, total = disk.get("size_bytes"), disk.get("inodes_free"), disk.get("inodes_total")
@@ -191,6 +194,16 @@ def disk_is_full(observed: Observed) -> list[Hit]:
             captures = {"path": place, "what": "inodes" if out and not full else "space"}
             hits.append(Hit((cite_fact(path, disk),), captures=captures))
     return hits
+
+
+@signal("other_disk_is_full")
+def other_disk_is_full(observed: Observed) -> list[Hit]:
+    """A file system of the host is full that isn't known to be the backend's; it means something beside an error alone."""
+    return [
+        Hit((cite_fact(path, disk),), captures={"path": str(disk.get("mount") or ""), "what": "space"})
+        for path, disk in _disks(observed)
+        if disk.get("purpose") == OTHER
+    ]
 
 
 @signal("disk_is_read_only")

@@ -120,7 +120,7 @@ def _looping(observed: Observed, service: Mapping[str, Any]) -> tuple[Citation, 
 def _dying_workers(observed: Observed) -> tuple[Citation, ...]:
     """Workers that are always new under an old parent: a crash loop that the supervisor can't see."""
     workers = observed.fact("processes.young_workers")
-    if not isinstance(workers, Mapping):
+    if not isinstance(workers, Mapping) or workers.get("recycled"):
         return ()
     parent, oldest = workers.get("parent_age_s"), workers.get("oldest_worker_age_s")
     if not isinstance(parent, (int, float)) or parent < 60:

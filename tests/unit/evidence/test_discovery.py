@@ -18,6 +18,7 @@ from ansible_collections.firstaid.backend.plugins.module_utils._evidence import 
     discovery,
     discovery_alive,
     discovery_python,
+    processes,
 )
 from ansible_collections.firstaid.backend.plugins.module_utils._evidence.context import Context
 from ansible_collections.firstaid.backend.plugins.module_utils._evidence.discovery_alive import (
@@ -249,11 +250,11 @@ def test_workers_that_are_replaced_on_purpose_are_no_sign() -> None:
     backend = Backend(
         "tracker.service", "systemd", argv=["/srv/venv/bin/gunicorn", "-w", "2", "--max-requests", "12", "t:app"]
     )
-    assert discovery_alive.recycles_workers(backend)
+    assert processes.recycles_workers(backend)
     backend.argv = ["/srv/venv/bin/gunicorn", "-w", "2", "t:app"]
-    assert not discovery_alive.recycles_workers(backend)
+    assert not processes.recycles_workers(backend)
     backend.environ["GUNICORN_CMD_ARGS"] = "--max-requests=500 --max-requests-jitter=50"
-    assert discovery_alive.recycles_workers(backend)
+    assert processes.recycles_workers(backend)
 
 
 def test_nothing_is_said_to_be_well_when_systemd_was_not_heard(monkeypatch: pytest.MonkeyPatch) -> None:

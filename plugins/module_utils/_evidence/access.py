@@ -136,6 +136,8 @@ def describe(wanted: Wanted, who: Identity, sandbox: dict[str, Any]) -> dict[str
     }
     if kind == "missing":
         _missing(entry, wanted, access, who, sandbox)
+    elif kind == "out_of_reach":
+        entry["reason"] = "these rights don't reach it, so nothing is known of it"
     elif access.status is None:
         entry["ok"], entry["reason"] = False, access.reason
     else:

@@ -9,6 +9,7 @@ import os
 import pwd
 import re
 import shlex
+import stat
 from typing import Any, Callable, Optional
 
 from . import app_logs, servers_asgi, servers_script, servers_wsgi
@@ -16,7 +17,7 @@ from .app_launch import unwrap
 from .app_program import Launch, find_program, is_python, step
 from .app_script import inspect
 from .app_static import parse_source, top_level_names
-from .context import KIB, Context
+from .context import KIB, Context, is_there
 from .env_file import parse
 from .model import App, Backend, EnvFileRef, Section
 from .servers import Reading, module_file
@@ -302,22 +303,22 @@ def collect(backend: Backend, ctx: Context) -> Section:
         "problem": app.problem,
         "target": {"text": text, "module": app.module, "attribute": app.attribute, "factory": app.factory},
         "script": app.script,
-        "script_exists": os.path.isfile(app.script) if app.script else None,
+        "script_exists": is_there(app.script, stat.S_ISREG) if app.script else None,
         "settings_module": app.settings_module,
         "host": app.host,
         "port": app.port,
         "uds": app.uds,
         "workers": app.workers,
         "code_dir": app.code_dir,
-        "code_dir_exists": os.path.isdir(app.code_dir) if app.code_dir else None,
+        "code_dir_exists": is_there(app.code_dir, stat.S_ISDIR) if app.code_dir else None,
         "config_files": [_config_file(item, ctx) for item in dict.fromkeys(app.config_files)],
         "origin": app.origin,
         "local_packages": local_packages(backend),
-        "target_file": {"path": path, "exists": os.path.isfile(path)} if path else None,
+        "target_file": {"path": path, "exists": is_there(path, stat.S_ISREG)} if path else None,
         "target_names": names[:MAX_TARGET_NAMES] if names is not None else None,
         "target_names_dynamic": dynamic,
         "log_files": [
-            {"path": ref.path, "origin": ref.origin, "stream": ref.stream, "exists": os.path.exists(ref.path)}
+            {"path": ref.path, "origin": ref.origin, "stream": ref.stream, "exists": is_there(ref.path)}
             for ref in backend.log_files
         ],
         "health": None,
@@ -340,4 +341,4 @@ def _config_file(path: str, ctx: Context) -> Section:
     error = content.error
     if not error and path.endswith(".py") and parse_source(content.text) is None:
         error = f"{path} is not valid Python"
-    return {"path": path, "exists": os.path.exists(path), "error": error}
+    return {"path": path, "exists": is_there(path), "error": error}

@@ -11,7 +11,7 @@ import signal
 import stat
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
@@ -154,6 +154,20 @@ class Context:
         result.binary = b"\0" in result.raw[: 8 * KIB] and not result.raw.startswith((b"\xff\xfe", b"\xfe\xff"))
         result.text = result.raw.decode("utf-8", errors="replace")
         return result
+
+
+def is_there(path: str, wanted: Optional[Callable[[int], bool]] = None) -> Optional[bool]:
+    """Whether a path leads to something; None when this process may not look there.
+
+    :param wanted: a test of the ``st_mode``, such as ``stat.S_ISREG``; by default anything will do.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except PermissionError:
+        return None
+    except (OSError, ValueError):
+        return False
+    return wanted is None or bool(wanted(mode))
 
 
 def file_type(mode: int) -> str:

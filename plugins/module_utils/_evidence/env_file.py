@@ -140,6 +140,9 @@ def describe(
     try:
         status = os.stat(path)
     except OSError as exc:
+        if isinstance(exc, PermissionError):
+            section.update(exists=None, load_error="can't be looked at with these rights: Permission denied")
+            return section
         dangling = section["type"] == "dangling_link"
         section["load_error"] = f"{exc.strerror}" + (f" (a link to {_target(path)})" if dangling else "")
         return section
@@ -185,9 +188,11 @@ def remember_secrets(parsed: EnvFile, ctx: Context) -> None:
 
 
 def path_type(path: str) -> str:
-    """What a path leads to: file, directory, fifo, socket, device, dangling_link or missing."""
+    """What a path leads to: file, directory, fifo, socket, device, dangling_link, missing, or out_of_reach for these rights."""
     try:
         mode = os.stat(path).st_mode
+    except PermissionError:
+        return "out_of_reach"
     except OSError:
         return "dangling_link" if os.path.islink(path) else "missing"
     table = ((stat.S_ISREG, "file"), (stat.S_ISDIR, "directory"), (stat.S_ISFIFO, "fifo"), (stat.S_ISSOCK, "socket"))

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import grp
 import os
+import stat
 from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
+from .context import is_there
 from .model import LogRef, Section
 from .systemd_environment import DEFAULT_PATH, Environment, account
 from .systemd_service import commands
@@ -46,12 +48,11 @@ def section(
         "dynamic_user": unit.yes("DynamicUser"),
         "working_directory": folder,
         "working_directory_optional": optional,
-        "working_directory_exists": os.path.isdir(folder) if folder else None,
+        "working_directory_exists": is_there(folder, stat.S_ISDIR) if folder else None,
         "root_directory": unit.get("RootDirectory") or unit.get("RootImage") or None,
         "environment_names": sorted(environment.values),
         "environment_files": [
-            {"path": file.path, "optional": file.optional, "exists": os.path.exists(file.path)}
-            for file in environment.files
+            {"path": file.path, "optional": file.optional, "exists": is_there(file.path)} for file in environment.files
         ],
         "standard_output": output(unit, directives, "StandardOutput"),
         "standard_error": output(unit, directives, "StandardError"),

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.firstaid.backend.plugins.module_utils._evidence import env_file
-from ansible_collections.firstaid.backend.plugins.module_utils._evidence.context import Context
+from ansible_collections.firstaid.backend.plugins.module_utils._evidence.context import Context, is_there
 
 
 @pytest.fixture
@@ -152,3 +152,15 @@ def test_describe_odd_paths(tmp_path: Path, ctx: Context) -> None:
     link = env_file.describe(str(tmp_path / "link"), ctx, "unit")
     assert (link["type"], link["exists"]) == ("dangling_link", False)
     assert "nowhere" in link["load_error"]
+
+
+def test_what_these_rights_do_not_reach_is_not_called_missing(
+    tmp_path: Path, ctx: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: str) -> os.stat_result:
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(os, "stat", refuse)
+    section = env_file.describe(str(tmp_path / "p.env"), ctx, "unit")
+    assert (section["type"], section["exists"]) == ("out_of_reach", None)
+    assert is_there(str(tmp_path / "main.py")) is None

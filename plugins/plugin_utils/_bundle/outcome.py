@@ -16,6 +16,8 @@ from .verdict import Verdict, service_name
 
 # What a failed connection or module says → what to do about it. The first that fits is taken.
 ADVICE = (
+    (r"sudo: (?:unknown user|unable to|error)",
+     "check ansible_become_user and the sudo rules of this host, or look with fewer rights with -e backend_become=false"),
     (r"missing sudo password|sudo: a password is required|incorrect sudo password|become password|timeout.*privilege escalation",
      "give the password with --ask-become-pass, or look with fewer rights with -e backend_become=false"),
     (r"not in the sudoers|not allowed to execute|may not run sudo|sudo: command not found|su: ",
@@ -32,6 +34,9 @@ ADVICE = (
      "set ansible_python_interpreter to a Python 3.9 or newer on this host"),
     (r"no space left", "free some space on the host: the module needs a few hundred KiB in its temporary directory"),
 )  # fmt: skip
+
+# Messages of Ansible that only say that the module gave no answer; why is in the module's stderr.
+EMPTY_WORDS = ("MODULE FAILURE", "See stdout/stderr", "Module result deserialization failed")
 
 
 @dataclass
@@ -125,8 +130,10 @@ def message(result: Mapping[str, Any]) -> str:
     """The most telling sentence of a failed task, on one line."""
     said = str(result.get("msg") or "")
     stderr = str(result.get("module_stderr") or result.get("stderr") or "").strip()
-    if stderr and (not said or "MODULE FAILURE" in said or "See stdout/stderr" in said):
-        said = stderr.splitlines()[-1]
+    if stderr and (not said or any(words in said for words in EMPTY_WORDS)):
+        # sudo gives its reason first, Python's last.
+        lines = stderr.splitlines()
+        said = lines[0] if lines[0].startswith("sudo:") else lines[-1]
     said = re.sub(r"^(?:(?:Task|Action|Module) failed: )+", "", text.one_line(said))
     return text.cut(said or "nothing", 400).rstrip(".")
 

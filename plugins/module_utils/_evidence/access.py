@@ -136,7 +136,9 @@ def describe(wanted: Wanted, who: Identity, sandbox: dict[str, Any]) -> dict[str
     }
     if kind == "missing":
         _missing(entry, wanted, access, who, sandbox)
-    elif kind == "out_of_reach":
+    elif kind == "out_of_reach" and not str(access.reason).startswith("mode "):
+        # Refused to this process, and no directory that it can see refuses the backend's user.
+        entry.update(dict.fromkeys(("readable", "writable", "executable", "blocked_at")))
         entry["reason"] = "these rights don't reach it, so nothing is known of it"
     elif access.status is None:
         entry["ok"], entry["reason"] = False, access.reason

@@ -220,6 +220,24 @@ def test_files_that_a_start_as_root_left(backend: Backend, place: Path) -> None:
     assert ("in data", "mine") not in found
 
 
+def test_what_these_rights_do_not_reach_says_nothing_about_the_backend(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hidden = str(place / "closed" / "main.py")
+    stat = os.stat
+
+    def refuse(path: Any, **more: Any) -> os.stat_result:
+        if str(path) == hidden:
+            raise PermissionError(13, "Permission denied", hidden)
+        return stat(path, **more)
+
+    (place / "closed").mkdir()
+    monkeypatch.setattr(os, "stat", refuse)
+    entry = access.describe(access.Wanted(hidden, "import target", "r", True), Identity(0, 0), {})
+    assert (entry["type"], entry["ok"], entry["readable"], entry["blocked_at"]) == ("out_of_reach", None, None, None)
+    assert "these rights" in entry["reason"]
+
+
 def test_user_that_does_not_exist() -> None:
     backend = Backend("demo", "systemd", user="no-such-user", cwd="/")
     section = access.collect(backend, Context(params={}, deadline=time.monotonic() + 10))

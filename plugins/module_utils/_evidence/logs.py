@@ -67,6 +67,9 @@ def _journal_source(backend: Backend, ctx: Context, budget: int) -> dict[str, An
         journal.prepend(cuts[-1], journal.query_head(ctx, unit, cuts[-1].invocation), HEAD_LINES)
     source = _source("journal", "journal", "journal", None, f"journalctl --unit={unit}")
     source["exists"] = bool(entries) or error is None
+    if not entries and not error and ctx.euid != 0:
+        # journalctl leaves out without a word what is not for this user: silence would be no finding.
+        error = "the journal shows this user nothing of the backend: run with become"
     source["error"] = error
     source["attempts"], source["attempts_omitted"], shortened = pack(cuts, budget)
     source["truncated"] = full_window or shortened

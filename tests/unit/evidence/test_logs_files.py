@@ -167,3 +167,13 @@ def test_the_whole_section_stays_within_its_cap(tmp_path: Path) -> None:
 
 def test_size_limits_fit_each_other() -> None:
     assert logs_files.TAIL_BYTES * 2 <= logs.TOTAL_BYTES
+
+
+@pytest.mark.parametrize(("euid", "said"), [(0, None), (1000, "run with become")])
+def test_an_empty_journal_is_no_silence_for_a_plain_user(
+    monkeypatch: pytest.MonkeyPatch, euid: int, said: str | None
+) -> None:
+    monkeypatch.setattr(logs.journal, "query", lambda ctx, unit, wanted: ([], None, False))
+    section = logs.collect(Backend("web.service", "systemd"), Context({}, time.monotonic() + 9, euid=euid))
+    error = section["sources"][0]["error"]
+    assert error is None if said is None else said in error

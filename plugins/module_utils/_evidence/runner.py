@@ -73,9 +73,14 @@ def gather(params: Mapping[str, Any]) -> Gathered:
                 if not waiting:
                     return
                 position, backend = waiting.pop(0)
-            documents[position] = gather_one(
-                backend, commands.context(ctx), salt, chosen.resolve_ms.get(backend.name, 0)
-            )
+            try:
+                documents[position] = gather_one(
+                    backend, commands.context(ctx), salt, chosen.resolve_ms.get(backend.name, 0)
+                )
+            except Exception as exc:
+                if len(chosen.backends) == 1:
+                    raise
+                chosen.notes.append(f"{backend.name} could not be looked at: internal error, {_place(exc)}")
 
     if len(waiting) == 1:
         work()

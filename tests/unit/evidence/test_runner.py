@@ -281,3 +281,19 @@ def test_named(systemd: Any, supervisor: Any, expected: str, monkeypatch: pytest
 def test_unknown_user_is_refused() -> None:
     with pytest.raises(InputError, match="no user nobody-here"):
         choose.override(Backend("x", "systemd"), {"user": "nobody-here"})
+
+
+def test_a_backend_that_breaks_the_run_is_told_beside_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    def chosen(params: Any, ctx: Context) -> choose.Chosen:
+        return choose.Chosen([Backend("good.service", "systemd"), Backend("bad.service", "systemd")])
+
+    def one(backend: Backend, *rest: Any) -> dict[str, Any]:
+        if backend.name == "bad.service":
+            raise ValueError("with text that may hold anything")
+        return {"service": {"name": backend.name}}
+
+    monkeypatch.setattr(runner.choose, "choose", chosen)
+    monkeypatch.setattr(runner, "gather_one", one)
+    gathered = runner.gather({})
+    assert [document["service"]["name"] for document in gathered.backends] == ["good.service"]
+    assert "bad.service could not be looked at" in gathered.notes[0] and "anything" not in gathered.notes[0]

@@ -95,10 +95,10 @@ def outcome(
             + (f" Next: {next_step}." if next_step else ""),
         )  # fmt: skip
     examined = records(gathered.get("examined"))
+    notes = gathered.get("notes")
+    remarks = " ".join(text.one_line(note) for note in notes) if isinstance(notes, list) else ""
     if not backends:
         looked = f" among the {len(examined)} services of this host" if examined else ""
-        notes = gathered.get("notes")
-        remarks = " ".join(text.one_line(note) for note in notes) if isinstance(notes, list) else ""
         return Outcome(
             host, "nothing_found",
             f"{host}: no service that looks like a Python backend has failed, keeps restarting or doesn't answer{looked}. "
@@ -107,7 +107,13 @@ def outcome(
         )  # fmt: skip
     answers: list[Any] = list(diagnoses) if isinstance(diagnoses, list) else []
     answers += [None] * (len(backends) - len(answers))
-    result = Outcome(host, "diagnosed", examined=examined, documents=list(zip(backends, answers)))
+    result = Outcome(
+        host,
+        "diagnosed",
+        f"{host}: {remarks}" if remarks else "",
+        examined=examined,
+        documents=list(zip(backends, answers)),
+    )
     absent = [one for one in backends if part(one, "service").get("exists") is False]
     if absent:
         near = [text.one_line(name) for name in part(absent[0], "service").get("near_names") or []]

@@ -56,7 +56,7 @@ def markdown_report(verdicts: Sequence[Verdict], problems: Mapping[str, str], ma
             proof = " ".join(_markdown_proof(item) for item in _first_proof(one))
             lines.append("| " + " | ".join([*(text.markdown(cell) for cell in cells), proof]) + " |")
     if problems:
-        lines += ["", "## Hosts without a diagnosis", ""]
+        lines += ["", "## Remarks on hosts", ""]
         lines += [f"- {text.markdown(sentence)}" for _host, sentence in sorted(problems.items())]
     for one in verdicts:
         lines += ["", f"## {text.markdown(one.host)} / {text.markdown(one.service)}", ""]
@@ -88,7 +88,7 @@ def html_report(verdicts: Sequence[Verdict], problems: Mapping[str, str], made_a
     body = [
         f"<h1>Backend diagnosis</h1><p>{text.escape(made_at)}: {text.escape(headline(verdicts, problems))}</p>",
         table if verdicts else "",
-        f"<h2>Hosts without a diagnosis</h2><ul>{troubles}</ul>" if troubles else "",
+        f"<h2>Remarks on hosts</h2><ul>{troubles}</ul>" if troubles else "",
         *(_html_backend(at, one) for at, one in enumerate(verdicts)),
     ]
     policy = "default-src 'none'; style-src 'unsafe-inline'"

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.firstaid.backend.plugins.plugin_utils._bundle.bundle import last_words
 from ansible_collections.firstaid.backend.plugins.plugin_utils._bundle.outcome import outcome
 from ansible_collections.firstaid.backend.plugins.plugin_utils._bundle.report import html_report, markdown_report
 from ansible_collections.firstaid.backend.plugins.plugin_utils._bundle.summary import console, summary
@@ -185,3 +186,9 @@ def test_a_close_second_is_named() -> None:
     assert "OTHERWISE   Not there [dependency_missing] 0.35" in summary(
         judged(diagnosis=samples.diagnosis(candidates=near))
     )
+
+
+def test_what_was_left_out_is_told_beside_the_diagnoses() -> None:
+    note = "12 services are sick; only 10 are looked at (max_backends). Left out: a.service, b.service."
+    found = outcome("web1", {"backends": [samples.EVIDENCE], "notes": [note]}, [{"state": "failed"}], None, "ssh")
+    assert found.diagnosed and note in found.problem and last_words(found, "/tmp/x")[0] == f"web1: {note}"

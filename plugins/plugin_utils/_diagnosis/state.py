@@ -147,7 +147,17 @@ def starting(observed: Observed) -> bool:
     limit = observed.fact("unit.timeout_start_s")
     told = observed.fact("unit.type") in ("notify", "notify-reload", "forking", "oneshot")
     grace = max(GRACE_S, min(limit, 300)) if told and isinstance(limit, (int, float)) else GRACE_S
-    return isinstance(uptime, (int, float)) and uptime < grace
+    return isinstance(uptime, (int, float)) and uptime < grace and not _came_up(observed)
+
+
+def _came_up(observed: Observed) -> bool:
+    """Whether a young backend has come up for all that can be seen: it listens, and its server says that it is ready."""
+    return observed.fact("ports.listening_on_wanted") is True and any(
+        attempt.newest
+        and not attempt.ended
+        and any("Application startup complete" in line.text for line in attempt.lines[-200:])
+        for attempt in observed.attempts
+    )
 
 
 def by_health(observed: Observed) -> State | None:

@@ -28,6 +28,8 @@ BOUND_GRACE_S = 60.0
 # Workers younger than this behind a parent older than that are suspected to die and be replaced.
 YOUNG_WORKER_S = 30.0
 OLD_PARENT_S = 90.0
+# That old is enough where the kernel says that children of the parent have ended already.
+REPLACING_PARENT_S = 10.0
 ANSWER_S = 2.0
 _HEALTH_PATHS = ("/health", "/healthz")
 _HTTP_SERVERS = ("uvicorn", "gunicorn", "hypercorn", "daphne", "granian", "waitress", "flask", "django")
@@ -83,11 +85,11 @@ def dying_workers(facts: Optional[dict[str, object]]) -> Optional[str]:
     if not facts or facts.get("recycled"):
         return None
     parent, oldest, count = facts.get("parent_age_s"), facts.get("oldest_worker_age_s"), facts.get("count")
-    if not isinstance(parent, (int, float)) or parent < OLD_PARENT_S:
+    if not isinstance(parent, (int, float)) or parent < (REPLACING_PARENT_S if facts.get("replaced") else OLD_PARENT_S):
         return None
     if count == 0 and facts.get("expected"):
         return f"it is active, but its main process has no worker left (it started {parent:.0f} s ago)"
-    if isinstance(oldest, (int, float)) and oldest < YOUNG_WORKER_S:
+    if isinstance(oldest, (int, float)) and oldest < min(YOUNG_WORKER_S, parent / 2):
         return f"it is active, but no worker is older than {oldest:.0f} s while its main process is {parent:.0f} s old"
     return None
 

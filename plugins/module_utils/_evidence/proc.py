@@ -27,7 +27,10 @@ _PYTHON = re.compile(r"^(?:python|pypy)[0-9.]*$")
 
 @dataclass(frozen=True)
 class Stat:
-    """The fields of /proc/PID/stat that are used; times are in clock ticks since boot, ``rss_bytes`` in bytes."""
+    """The fields of /proc/PID/stat that are used; times are in clock ticks since boot, ``rss_bytes`` in bytes.
+
+    ``ended_faults`` counts the minor page faults of children that ended and were waited for: 0 means that none did.
+    """
 
     pid: int
     comm: str
@@ -39,6 +42,7 @@ class Stat:
     threads: int
     start_ticks: int
     rss_bytes: int
+    ended_faults: int = 0
 
 
 @dataclass
@@ -124,6 +128,7 @@ def parse_stat(text: str) -> Optional[Stat]:
             threads=int(rest[17]),
             start_ticks=int(rest[19]),
             rss_bytes=int(rest[21]) * page_size(),
+            ended_faults=int(rest[8]),
         )
     except (IndexError, ValueError):
         return None

@@ -166,6 +166,7 @@ def young_workers(backend: Backend, own: list[Process]) -> Optional[dict[str, An
         "oldest_worker_age_s": max(known) if known else None,
         "count": len(workers),
         "expected": expected,
+        "replaced": parent.stat.ended_faults > 0,
         "recycled": recycles_workers(backend),
     }
 

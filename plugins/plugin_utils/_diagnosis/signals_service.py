@@ -12,7 +12,7 @@ from datetime import datetime
 from .observe import WORKER_DEATH, Observed
 from .observed import Citation, Hit, cite_fact, resolve
 from .signals import signal
-from .state import STABLE_S, by_health, determine, exited_badly, running, starting
+from .state import by_health, determine, exited_badly, running, stable_after, starting
 
 # Words in which programs report that something is wrong; their absence makes an exit silent.
 _COMPLAINT = re.compile(
@@ -88,7 +88,7 @@ def running_stable(observed: Observed) -> list[Hit]:
         return []
     uptime = observed.fact("service.uptime_s")
     calm = not observed.fact("service.restarts_in_window") and not observed.fact("service.restarts")
-    if calm or (isinstance(uptime, (int, float)) and uptime >= STABLE_S):
+    if calm or (isinstance(uptime, (int, float)) and uptime >= stable_after(observed)):
         citations = [cite_fact("service.active_state", observed.fact("service.active_state"))]
         if isinstance(uptime, (int, float)):
             citations.append(cite_fact("service.uptime_s", uptime))

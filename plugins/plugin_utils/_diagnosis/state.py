@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from .observe import Observed
@@ -16,8 +17,10 @@ RUNNING = {"active", "running", "reloading", "up", "refreshing"}
 STOPPED = {"failed", "fatal", "exited", "dead", "inactive", "stopped"}
 # Seconds that a server may need until it listens and answers, before silence counts as a hang.
 GRACE_S = 60
-# A start that survives this long is no part of a crash loop any more.
+# A start that survives this long is no part of a crash loop any more, where nothing tells how long earlier ones lived.
 STABLE_S = 120
+# Where that is known: three times as long as the longest of them, and at least this.
+MIN_STABLE_S = 15
 # 128 + SIGTERM, SIGINT, SIGHUP: how a shell reports an ordinary stop.
 _STOP_CODES = {0, 143, 130}
 _STOP_SIGNALS = {"SIGTERM", "SIGINT", "TERM", "INT", 15, 2}
@@ -107,14 +110,35 @@ def _looping(observed: Observed, service: Mapping[str, Any]) -> tuple[Citation, 
     limit = service.get("start_limit")
     if isinstance(limit, Mapping) and limit.get("hit"):
         return (cite_fact("service.start_limit", limit),)
-    window, uptime = service.get("restarts_in_window"), service.get("uptime_s")
-    young = uptime is None or (isinstance(uptime, (int, float)) and uptime < STABLE_S)
+    window, uptime, restarts = (service.get(key) for key in ("restarts_in_window", "uptime_s", "restarts"))
+    young = uptime is None or (isinstance(uptime, (int, float)) and uptime < stable_after(observed))
     if isinstance(window, int) and window >= 2 and (young or not running(observed)):
         return (cite_fact("service.restarts_in_window", window),)
-    restarts = service.get("restarts")
     if isinstance(restarts, int) and restarts >= 3 and (young if uptime is not None else not running(observed)):
         return (cite_fact("service.restarts", restarts),)
     return _dying_workers(observed)
+
+
+def stable_after(observed: Observed) -> float:
+    """Seconds of running after which this start is no part of a crash loop any more.
+
+    A supervisor that counts none of its own restarts since the service was last started says that somebody started it
+    anew: what crashed before that was another series.
+    """
+    times = observed.fact("service.restart_times")
+    seconds = [_seconds(item) for item in times] if isinstance(times, list) else []
+    known = [item for item in seconds if item is not None]
+    gaps = [later - earlier for earlier, later in zip(known, known[1:], strict=False)]
+    if gaps and observed.fact("service.restarts") == 0:
+        return MIN_STABLE_S
+    return max(MIN_STABLE_S, 3 * max(gaps)) if gaps else STABLE_S
+
+
+def _seconds(text: Any) -> float | None:
+    try:
+        return datetime.fromisoformat(str(text).replace("Z", "+00:00")).timestamp()
+    except ValueError:
+        return None
 
 
 def _dying_workers(observed: Observed) -> tuple[Citation, ...]:
@@ -123,10 +147,11 @@ def _dying_workers(observed: Observed) -> tuple[Citation, ...]:
     if not isinstance(workers, Mapping) or workers.get("recycled"):
         return ()
     parent, oldest = workers.get("parent_age_s"), workers.get("oldest_worker_age_s")
-    if not isinstance(parent, (int, float)) or parent < 60:
+    # Where a worker has ended before, a younger parent tells as much.
+    if not isinstance(parent, (int, float)) or parent < (MIN_STABLE_S if workers.get("replaced") else 60):
         return ()
     missing = isinstance(workers.get("expected"), int) and (workers.get("count") or 0) < workers["expected"]
-    if missing or (isinstance(oldest, (int, float)) and oldest < 10):
+    if missing or (isinstance(oldest, (int, float)) and oldest < min(10, parent / 2)):
         return (cite_fact("processes.young_workers", workers),)
     return ()
 

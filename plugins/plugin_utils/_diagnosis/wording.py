@@ -240,10 +240,9 @@ def _outcome(outcome: Any, evidence: Evidence) -> str | None:
 
 
 def _young_workers(item: Any, evidence: Evidence) -> str:
-    return (
-        f"the parent {item.get('parent_pid')} is {item.get('parent_age_s'):.0f} s old, its oldest worker "
-        f"{item.get('oldest_worker_age_s'):.0f} s: workers die and are replaced"
-    )
+    oldest = item.get("oldest_worker_age_s")
+    workers = "it has no worker" if oldest is None else f"its oldest worker {oldest:.0f} s"
+    return f"the parent {item.get('parent_pid')} is {item.get('parent_age_s'):.0f} s old, {workers}: workers die and are replaced"
 
 
 def _port_open(value: Any, evidence: Evidence) -> str:

@@ -148,6 +148,9 @@ def test_a_slow_start_is_not_sick() -> None:
     assert late["state"] == "hung"
 
 
+TWICE = {"active_state": "active", "restarts": 2, "restarts_in_window": 2}
+
+
 @pytest.mark.parametrize(
     ("service", "state"),
     [
@@ -155,6 +158,15 @@ def test_a_slow_start_is_not_sick() -> None:
         ({"active_state": "active", "uptime_s": 3, "restarts_in_window": 5}, "crash_loop"),
         ({"active_state": "failed", "result": "exit-code", "exit": {"code": 1}}, "failed"),
         ({"active_state": "active", "uptime_s": 900, "restarts": 0}, "healthy"),
+        # It died 4 s after its start twice, and has run since; or it died after 50 s and hasn't lived longer yet.
+        ({**TWICE, "restart_times": ["2026-11-22T07:43:23.1Z", "2026-11-22T07:43:27.1Z"], "uptime_s": 20}, "healthy"),
+        ({**TWICE, "restart_times": ["2026-11-22T07:43:23Z", "2026-11-22T07:44:13Z"], "uptime_s": 20}, "crash_loop"),
+        ({**TWICE, "restart_times": ["2026-11-22T07:43:23Z", "2026-11-22T07:44:13Z"], "uptime_s": 151}, "healthy"),
+        # Somebody started it anew: the supervisor counts from there.
+        (
+            {**TWICE, "restart_times": ["2026-11-22T07:43:23Z", "2026-11-22T07:44:13Z"], "uptime_s": 20, "restarts": 0},
+            "healthy",
+        ),
     ],
 )
 def test_the_state_follows_the_supervisor(service: dict[str, Any], state: str) -> None:
@@ -164,6 +176,18 @@ def test_the_state_follows_the_supervisor(service: dict[str, Any], state: str) -
 def test_workers_that_die_behind_a_living_parent_are_a_crash_loop() -> None:
     workers = {"young_workers": {"parent_age_s": 900, "oldest_worker_age_s": 2, "count": 2, "expected": 2}}
     assert diagnose(service=RUNNING, processes=workers)["state"] == "crash_loop"
+
+
+@pytest.mark.parametrize(("replaced", "state"), [(True, "crash_loop"), (False, "healthy")])
+def test_a_young_parent_is_suspected_only_when_children_of_it_have_ended(replaced: bool, state: str) -> None:
+    facts = {"parent_age_s": 25, "oldest_worker_age_s": 3, "count": 1, "expected": 1, "replaced": replaced}
+    assert diagnose(service=RUNNING, processes={"young_workers": facts})["state"] == state
+
+
+def test_a_parent_without_any_worker_can_be_told() -> None:
+    facts = {"parent_pid": 7, "parent_age_s": 90, "oldest_worker_age_s": None, "count": 0, "expected": 1}
+    told = diagnose(service=RUNNING, processes={"young_workers": facts})["state_evidence"]
+    assert any("no worker" in str(item) for item in told)
 
 
 def test_log_text_is_data() -> None:

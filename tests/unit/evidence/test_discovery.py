@@ -161,6 +161,8 @@ def test_by_directory(tmp_path: Path) -> None:
         ({"parent_age_s": 200.0, "oldest_worker_age_s": 4.0, "count": 2, "expected": 2}, True),
         ({"parent_age_s": 200.0, "oldest_worker_age_s": None, "count": 0, "expected": 2}, True),
         ({"parent_age_s": 40.0, "oldest_worker_age_s": 4.0, "count": 2, "expected": 2}, False),
+        ({"parent_age_s": 40.0, "oldest_worker_age_s": 4.0, "count": 2, "expected": 2, "replaced": True}, True),
+        ({"parent_age_s": 40.0, "oldest_worker_age_s": 38.0, "count": 2, "expected": 2, "replaced": True}, False),
         ({"parent_age_s": 9000.0, "oldest_worker_age_s": 8000.0, "count": 2, "expected": 2}, False),
         ({"parent_age_s": 9000.0, "oldest_worker_age_s": None, "count": 0, "expected": None}, False),
         (None, False),

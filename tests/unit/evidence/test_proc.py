@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 
 import pytest
@@ -24,7 +26,16 @@ def test_stat_with_parentheses_in_the_name() -> None:
     assert stat is not None
     assert (stat.pid, stat.comm, stat.state, stat.ppid, stat.pgrp) == (157, "odd) name (x", "S", 1, 157)
     assert (stat.cpu_ticks, stat.threads, stat.start_ticks) == (57, 5, 22011)
+    assert stat.ended_faults == 0
     assert stat.rss_bytes == 10142 * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_children_that_ended_are_counted() -> None:
+    before = proc.read_stat(os.getpid())
+    subprocess.run([sys.executable, "-c", "pass"], check=True)
+    after = proc.read_stat(os.getpid())
+    assert before is not None and after is not None
+    assert after.ended_faults > before.ended_faults
 
 
 @pytest.mark.parametrize("text", ["", "1", "1 (x", "1 (x) S 1", "x (y) S 1 1 1"])

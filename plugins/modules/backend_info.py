@@ -93,7 +93,9 @@ options:
     description: How much is read from the end of each log file, in bytes. Without it, a sensible size.
     type: int
   budget:
-    description: Seconds that all but the import test may take together.
+    description:
+      - Seconds that all but the import test may take together. The command line, the interpreter and the logs are given up to five
+        seconds more, since without them a starved host would tell nothing.
     type: float
     default: 15
   window:

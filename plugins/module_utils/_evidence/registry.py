@@ -48,7 +48,8 @@ class Collector:
     ``source`` is the name of the module that has the function ``collect``, or a function. ``seconds`` is its own time
     limit. ``extra`` names the module parameter, in seconds, that the limit grows by: such a collector may outlast the
     budget by that much. ``into`` is the section and key that its result becomes, where it is not a section of its own.
-    ``resolve`` says that the module's ``resolve`` is called first, which
+    ``floor`` is what it gets, in seconds, even when the budget is used up: on a starved host a log and the command line
+    still tell most, and a run without them tells nothing. ``resolve`` says that the module's ``resolve`` is called first, which
     fills the backend.
     """
 
@@ -59,6 +60,7 @@ class Collector:
     into: Optional[tuple[str, str]] = None
     max_bytes: int = 512 * KIB
     resolve: bool = False
+    floor: float = 0.0
 
     def extra_seconds(self, params: Mapping[str, Any]) -> float:
         """How much longer than the budget this one may take."""
@@ -84,7 +86,7 @@ class Collector:
 COLLECTORS: tuple[Collector, ...] = (
     Collector("import_test", "import_test", 6.0, extra="import_test_timeout"),
     # What decides most answers comes early: on a busy host the budget may not reach for all.
-    Collector("logs", "logs", 8.0, max_bytes=4096 * KIB),
+    Collector("logs", "logs", 8.0, max_bytes=4096 * KIB, floor=3.0),
     Collector("processes", "processes", 5.0),
     Collector("foreground_test", "foreground_test", 6.0, extra="import_test_timeout"),
     Collector("kernel", "kernel", 5.0),
@@ -102,6 +104,6 @@ COLLECTORS: tuple[Collector, ...] = (
 
 # They fill the backend before the collectors run, because those build on them. In this order.
 RESOLVERS: tuple[Collector, ...] = (
-    Collector("app", "app", 4.0, resolve=True),
-    Collector("interpreter", "interpreter", 4.0, resolve=True),
+    Collector("app", "app", 4.0, resolve=True, floor=1.0),
+    Collector("interpreter", "interpreter", 4.0, resolve=True, floor=1.0),
 )

@@ -215,8 +215,9 @@ def _take(outcome: Outcome, sections: dict[str, Section], records: dict[str, dic
 
 
 def _limit(collector: Collector, ctx: Context, started: float) -> float:
-    """Seconds that a collector has from its start: its own limit, within what is left of the budget."""
-    return min(collector.seconds, ctx.deadline - started) + collector.extra_seconds(ctx.params)
+    """Seconds that a collector has from its start: its own limit, within what is left of the budget, and its floor."""
+    left = max(collector.floor, min(collector.seconds, ctx.deadline - started))
+    return left + collector.extra_seconds(ctx.params)
 
 
 def _record(status: str, ms: int, error: Optional[str] = None) -> dict[str, Any]:

@@ -38,7 +38,7 @@ def resolve(name: str, ctx: Context) -> Backend:
     try:
         unit = show(ctx, [full], [*UNIT_PROPERTIES, *SERVICE_PROPERTIES])[0]
     except Unavailable as exc:
-        return _from_files(full, str(exc), ctx)
+        return _from_files(full, str(exc), asked_journal.result(), ctx)
     manager, history = asked_manager.result(), asked_journal.result()
     if unit.get("Id") not in ("", full):
         history = systemd_journal.read(unit.get("Id"), ctx)
@@ -129,18 +129,19 @@ def _set_environment(backend: Backend, environment: Environment) -> None:
     backend.env_files = environment.files
 
 
-def _from_files(full: str, reason: str, ctx: Context) -> Backend:
-    """The configuration alone, where the manager can't be asked. State and restarts stay unknown, which is said."""
+def _from_files(full: str, reason: str, history: systemd_journal.History, ctx: Context) -> Backend:
+    """Configuration and journal, where the manager can't be asked. The present state stays unknown, which is said."""
     fragment, drop_ins = systemd_unit_files.find(full)
     if fragment is None:
         raise Unavailable(f"{full} could not be looked at: {reason}, and no unit file of that name is on disk")
     files = systemd_unit_files.read_files(fragment, drop_ins, ctx)
     directives = systemd_unit_files.merge(systemd_unit_files.parse(item["text"]) for item in files)
     unit = properties_from_files(full, directives)
-    backend = _build(unit, Properties(), files, [], ctx)
-    backend.service = systemd_service.section(unit, systemd_journal.History(error=reason), DEFAULT_WINDOW_S)
+    backend = _build(unit, Properties(), files, history.problems, ctx)
+    backend.service = systemd_service.section(unit, history, float(ctx.params.get("window") or DEFAULT_WINDOW_S))
     backend.service["masked"] = fragment == "/dev/null"
-    backend.service["_partial"] = f"{reason}; only the unit's files on disk were read"
+    read = "only the unit's files on disk were read" if history.error else "the unit's files and the journal were read"
+    backend.service["_partial"] = f"{reason}; {read}"
     return backend
 
 

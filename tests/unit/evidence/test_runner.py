@@ -113,6 +113,13 @@ def test_a_spent_budget_skips() -> None:
     assert "budget" in result["x"]["unavailable"]
 
 
+def test_a_floor_outlasts_the_budget() -> None:
+    backend = Backend("api", "systemd")
+    vital = Collector("x", fine, 1.0, floor=1.0)
+    result = runner.gather_one(backend, Context({}, time.monotonic() - 1), b"", 0, [vital], [])
+    assert result["collectors"]["x"]["status"] == "ok"
+
+
 def test_remarks_are_taken_out_of_the_section() -> None:
     def remarks(backend: Backend, ctx: Context) -> Section:
         return {"a": 1, "_partial": "half of it", "_truncated": True}

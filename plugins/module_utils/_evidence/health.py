@@ -29,6 +29,7 @@ BODY_BYTES = 2 * KIB
 # What a server answers to plain HTTP when it wants TLS: a TLS alert, or nginx's and gunicorn's page about it.
 _WANTS_TLS = re.compile(rb"^\x15\x03|plain HTTP request was sent to HTTPS|speaking plain HTTP to an SSL", re.IGNORECASE)
 _STATUS = re.compile(rb"^HTTP/\d(?:\.\d)? (\d{3})")
+_LOCATION = re.compile(rb"^Location:[ \t]*([^\r\n]{1,2048})", re.IGNORECASE | re.MULTILINE)
 NOT_WEB = {"celery"}
 
 
@@ -49,10 +50,11 @@ class Place:
 
 @dataclass
 class Answer:
-    """What came back for one request."""
+    """What came back for one request; ``location`` is where a redirect points."""
 
     status: Optional[int] = None
     body: str = ""
+    location: Optional[str] = None
     error: Optional[str] = None
     wants_tls: bool = False
     ms: int = 0
@@ -75,7 +77,7 @@ def collect(backend: Backend, ctx: Context) -> Section:
     place = choose_place(listening_places(backend), backend.app.port)
     if place is None:
         return _skipped("none of its processes listens on a port")
-    return ask(place, _tls_first(backend), min(TOTAL_SECONDS, ctx.remaining()))
+    return ask(place, tls_first(backend), min(TOTAL_SECONDS, ctx.remaining()))
 
 
 def listening_places(backend: Backend) -> list[Place]:
@@ -109,7 +111,8 @@ def choose_place(places: list[Place], wanted: Optional[int]) -> Optional[Place]:
     return next(iter([*on_wanted, *with_port, *(place for place in places if place.uds)]), None)
 
 
-def _tls_first(backend: Backend) -> bool:
+def tls_first(backend: Backend) -> bool:
+    """Whether its command line gives it a certificate, so that HTTPS is tried first."""
     return any(re.match(r"--(?:ssl-)?(?:certfile|keyfile)\b", word) for word in [*backend.argv, *backend.app.argv])
 
 
@@ -200,8 +203,20 @@ def _ask_url(url: str, ctx: Context) -> Section:
     return _result(answers, tried, "backend_health_url")
 
 
-def request(place: Place, scheme: str, path: str, host: str, seconds: float) -> Answer:
-    """One GET, all of it within ``seconds``; certificates are not verified."""
+def request(
+    place: Place,
+    scheme: str,
+    path: str,
+    host: str,
+    seconds: float,
+    body_bytes: int = BODY_BYTES,
+    verify: bool = False,
+) -> Answer:
+    """One GET, all of it within ``seconds``. Redirects are not followed.
+
+    :param body_bytes: how much of the body is kept.
+    :param verify: whether a certificate that can't be verified counts as an error.
+    """
     begun = time.monotonic()
     answer = Answer()
     link, tcp = connect([place.address], place.port, place.uds, seconds)
@@ -210,7 +225,7 @@ def request(place: Place, scheme: str, path: str, host: str, seconds: float) -> 
     else:
         link.settimeout(max(0.05, seconds - (time.monotonic() - begun)))
         try:
-            _exchange(link, scheme, path, host, begun + seconds, answer)
+            _exchange(link, scheme, path, host, begun + seconds, answer, body_bytes, verify)
         except OSError as exc:
             answer.error = (
                 answer.error or f"{'no answer' if isinstance(exc, socket.timeout) else 'broke off'}: {explain(exc)[1]}"
@@ -221,10 +236,12 @@ def request(place: Place, scheme: str, path: str, host: str, seconds: float) -> 
     return answer
 
 
-def _exchange(link: socket.socket, scheme: str, path: str, host: str, end: float, answer: Answer) -> None:
+def _exchange(
+    link: socket.socket, scheme: str, path: str, host: str, end: float, answer: Answer, body_bytes: int, verify: bool
+) -> None:
     channel: socket.socket = link
     if scheme == "https":
-        secured, tls = wrap(link, host, {}, False)
+        secured, tls = wrap(link, host, {}, verify)
         if secured is None:
             answer.error = f"TLS: {tls['error']}"
             return
@@ -233,7 +250,7 @@ def _exchange(link: socket.socket, scheme: str, path: str, host: str, end: float
     try:
         channel.sendall(words.encode("ascii", errors="replace"))
         data = b""
-        while len(data) < BODY_BYTES + 8 * KIB:
+        while len(data) < body_bytes + 8 * KIB:
             left = end - time.monotonic()
             if left <= 0:
                 if not data:
@@ -252,18 +269,20 @@ def _exchange(link: socket.socket, scheme: str, path: str, host: str, end: float
     finally:
         if channel is not link:
             channel.close()
-    parse_answer(data, answer)
+    parse_answer(data, answer, body_bytes)
 
 
-def parse_answer(data: bytes, answer: Answer) -> None:
-    """Fill in the status and the start of the body."""
+def parse_answer(data: bytes, answer: Answer, body_bytes: int = BODY_BYTES) -> None:
+    """Fill in the status, where a redirect points, and the start of the body."""
     answer.wants_tls = bool(_WANTS_TLS.search(data[: 2 * KIB]))
     match = _STATUS.match(data)
     if match:
         answer.status = int(match.group(1))
-        _head, _blank, body = data.partition(b"\r\n\r\n")
+        head, _blank, body = data.partition(b"\r\n\r\n")
+        moved = _LOCATION.search(head)
+        answer.location = clean(moved.group(1).decode("utf-8", errors="replace")) if moved else None
         if not answer.wants_tls:
-            answer.body = clean(body[:BODY_BYTES].decode("utf-8", errors="replace"))
+            answer.body = clean(body[:body_bytes].decode("utf-8", errors="replace"))
         return
     if answer.wants_tls:
         answer.error = "it wants TLS"

@@ -140,22 +140,10 @@ def young_workers(backend: Backend, own: list[Process]) -> Optional[dict[str, An
     The children of any other program come and go as it likes, and mean nothing.
     """
     parent = next((process for process in own if process.pid == backend.main_pid), None)
-    server, expected = backend.app.server, backend.app.workers
-    if server in _ALWAYS_WORKERS:
-        expected = expected or 1
-    elif server in _MAYBE_WORKERS:
-        expected = None
-    elif server not in _FROM_TWO or (expected or 1) < 2:
+    if parent is None or not has_workers(backend):
         return None
-    if parent is None:
-        return None
-    workers = [
-        process
-        for process in own
-        if process.stat.ppid == parent.pid
-        and not proc.is_helper(process.argv)
-        and (process.exe == parent.exe or proc.is_python_like(process))
-    ]
+    expected = expected_workers(backend)
+    workers = workers_of(parent, own)
     if not workers and not expected:
         return None
     ages = [_age(process) for process in workers]
@@ -169,6 +157,30 @@ def young_workers(backend: Backend, own: list[Process]) -> Optional[dict[str, An
         "replaced": parent.stat.ended_faults > 0,
         "recycled": recycles_workers(backend),
     }
+
+
+def has_workers(backend: Backend) -> bool:
+    """Whether the main process of this server watches workers, as far as the command line tells."""
+    server = backend.app.server
+    return server in _ALWAYS_WORKERS | _MAYBE_WORKERS or (server in _FROM_TWO and (backend.app.workers or 1) >= 2)
+
+
+def expected_workers(backend: Backend) -> Optional[int]:
+    """How many workers the server keeps; None where it may have none."""
+    if backend.app.server in _MAYBE_WORKERS:
+        return None
+    return backend.app.workers or 1
+
+
+def workers_of(parent: Process, own: list[Process]) -> list[Process]:
+    """The workers among a main process's children: without multiprocessing's helpers and other programs."""
+    return [
+        process
+        for process in own
+        if process.stat.ppid == parent.pid
+        and not proc.is_helper(process.argv)
+        and (process.exe == parent.exe or proc.is_python_like(process))
+    ]
 
 
 def recycles_workers(backend: Backend) -> bool:

@@ -27,7 +27,7 @@ diagnose: $(VENV)/.run ## break a small real backend (FAULT=<name>, FAULT=list) 
 diagnose-clean: ## take the demo away again
 	@demo/clean
 
-test: lint unit sanity demo-check molecule ## everything below; what CI runs
+test: lint unit sanity build demo-check molecule ## everything below; what CI runs
 
 lint: setup ## ansible-lint, yamllint, ruff, mypy, documentation, changelog
 	$(BIN)/ruff check .

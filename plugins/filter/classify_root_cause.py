@@ -49,6 +49,9 @@ options:
     type: list
     elements: path
     default: []
+  host:
+    description: The host's name in the inventory, for the commands to type. Without it they have no C(--limit).
+    type: str
 notes:
   - A cause that another one explains is listed as a symptom, not as a candidate. C(start_limit_hit) nearly always is one.
   - V(unknown) is an answer. It is given when nothing is likely enough, and RV(_value.next_check) says what would decide.
@@ -127,7 +130,7 @@ def _catalogue(paths: tuple[str, ...]) -> Catalogue:
     return load_catalogue(paths)
 
 
-def classify_root_cause(evidence: Any, causes: Any = ()) -> dict[str, Any]:
+def classify_root_cause(evidence: Any, causes: Any = (), host: Any = None) -> dict[str, Any]:
     """Convert the argument to plain data at the border, classify, and name the filter in every error."""
     try:
         plain = json.loads(json.dumps(evidence))
@@ -136,7 +139,7 @@ def classify_root_cause(evidence: Any, causes: Any = ()) -> dict[str, Any]:
         raise AnsibleFilterError(f"{NAME}: the evidence must be plain data, as backend_info returns it: {exc}") from exc
     try:
         document = evidence_from_log(plain) if isinstance(plain, str) else plain
-        return classify(document, _catalogue(tuple(str(path) for path in paths)))
+        return classify(document, _catalogue(tuple(str(path) for path in paths)), str(host) if host else None)
     except (EvidenceError, CatalogueError) as exc:
         raise AnsibleFilterError(f"{NAME}: {exc}") from exc
 

@@ -32,10 +32,11 @@ class EvidenceError(ValueError):
     """The argument is no evidence document; the message says what was found instead."""
 
 
-def classify(evidence: Mapping[str, Any], catalogue: Catalogue) -> dict[str, Any]:
+def classify(evidence: Mapping[str, Any], catalogue: Catalogue, host: str | None = None) -> dict[str, Any]:
     """Name the root cause, with its evidence.
 
     :param evidence: plain data of schema 1; every section may be missing or unavailable.
+    :param host: the host's name in the inventory, for the commands to type; the evidence doesn't know it.
     :returns: the diagnosis of schema 1.
     :raises EvidenceError: when it isn't a mapping or has a schema that this version doesn't know.
     """
@@ -47,7 +48,7 @@ def classify(evidence: Mapping[str, Any], catalogue: Catalogue) -> dict[str, Any
     observed = observe(evidence)
     state = determine(observed)
     ranking = settle(rank(observed, catalogue), state, catalogue, observed)
-    return assemble(observed, ranking, final_state(state, ranking), catalogue)
+    return assemble(observed, ranking, final_state(state, ranking), catalogue, host)
 
 
 def settle(ranking: Ranking, state: State, catalogue: Catalogue, observed: Observed) -> Ranking:

@@ -34,9 +34,11 @@ def digest(evidence: Mapping[str, Any]) -> str:
     return "sha256:" + hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
-def assemble(observed: Observed, ranking: Ranking, state: State, catalogue: Catalogue) -> dict[str, Any]:
+def assemble(
+    observed: Observed, ranking: Ranking, state: State, catalogue: Catalogue, host: str | None = None
+) -> dict[str, Any]:
     """The whole document."""
-    names = standard(observed.evidence)
+    names = {**standard(observed.evidence), **({"host": host, "limit": host} if host else {})}
     candidates = ranking.candidates
     top = candidates[0] if candidates else None
     sure = confidence(top, candidates[1:], observed) if top else 0.0

@@ -102,7 +102,7 @@ def test_built_roles_come_from_the_file_system(tmp_path: Path) -> None:
     remediation = classify({**evidence, "service": {"name": "shop api"}}, catalogue)["remediation"]
     assert remediation["role"] == "firstaid.backend.fix_port"
     assert remediation["command"] == (
-        "ansible-playbook playbooks/fix-backend-port.yml -e 'backend_service=shop api' -e port_number=8000"
+        'ansible-playbook playbooks/fix-backend-port.yml -e \'{"backend_service": "shop api"}\' -e port_number=8000'
     )
     assert remediation["automatic"] is False
 

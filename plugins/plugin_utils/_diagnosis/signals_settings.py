@@ -275,6 +275,8 @@ _FATAL_PROBLEMS = {
     "spaces_around_equals",
     "export_prefix",
 }
+# Of these, the ones that cost the variable of their own line and no other.
+_LINE_PROBLEMS = {"no_equals", "bad_name", "spaces_around_equals", "export_prefix"}
 
 
 @signal("env_file_broken")
@@ -289,6 +291,13 @@ def env_file_broken(observed: Observed) -> list[Hit]:
                 Hit((Citation(path, None, f"{name}{f':{line}' if line else ''}: {problem}", True),), captures=captures)
             )
     return hits
+
+
+@signal("env_file_broken_throughout")
+def env_file_broken_throughout(observed: Observed) -> list[Hit]:
+    """What is wrong with a file of variables reaches beyond the line it stands in, so that any variable may suffer."""
+    local = {problem.replace("_", " ") for problem in _LINE_PROBLEMS}
+    return [hit for hit in env_file_broken(observed) if hit.captures.get("problem") not in local]
 
 
 def _problems(item: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

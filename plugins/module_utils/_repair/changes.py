@@ -81,7 +81,9 @@ class Kind(Protocol):
         """
 
     def undo(self, record: Record, means: Means) -> None:
-        """Bring back what ``record["before"]`` says, exactly. Is not called when it is so already.
+        """Bring back what ``record["before"]`` says, exactly, and remove what ``apply`` left beside it.
+
+        Does nothing when things are so already: a change that was only planned is undone too, for what was prepared for it.
 
         :raises ChangeError: it could not be done.
         """

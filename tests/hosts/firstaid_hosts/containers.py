@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from .catalogue import Host
 from .shell import HostsError, attempt, run, say
@@ -15,10 +16,14 @@ from .shell import HostsError, attempt, run, say
 LABEL = "firstaid-host"
 BOOT_S = 60.0
 BOOTED = ("running", "degraded")
+# Each systemd takes about five inotify instances of its user, of which all hosts have one: root.
+INOTIFY = Path("/proc/sys/fs/inotify/max_user_instances")
+INOTIFY_PER_HOST = 5
 
 
 def ensure(hosts: list[Host], images: dict[str, str], public_key: str) -> dict[str, str]:
     """Make or start each host, let the key in, and return name → address."""
+    _make_room(len({*names(), *(host.name for host in hosts)}))
     with ThreadPoolExecutor(max_workers=8) as pool:
         addresses = list(pool.map(lambda host: _one(host, images[host.release], public_key), hosts))
     return {host.name: address for host, address in zip(hosts, addresses, strict=True)}
@@ -46,6 +51,18 @@ def address(name: str) -> str | None:
     return next(
         (str(net["IPAddress"]) for net in facts["NetworkSettings"]["Networks"].values() if net["IPAddress"]), None
     )
+
+
+def _make_room(count: int) -> None:
+    """Let the kernel give that many hosts what they watch files with; without it, they hang while they boot."""
+    wanted = 10 + count * INOTIFY_PER_HOST
+    if int(INOTIFY.read_text()) >= wanted:
+        return
+    try:
+        INOTIFY.write_text(f"{wanted}\n")
+        say(f"fs.inotify.max_user_instances is {wanted} now, for {count} hosts")
+    except OSError as exc:
+        raise HostsError(f"{count} hosts need sysctl fs.inotify.max_user_instances={wanted} ({exc.strerror})") from exc
 
 
 def _one(host: Host, image: str, public_key: str) -> str:

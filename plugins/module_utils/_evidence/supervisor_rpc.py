@@ -1,7 +1,7 @@
 # Copyright (c) 2026 firstaid contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Asking a running supervisord over its socket or port, within a time limit. Only its reading calls are used."""
+"""Asking a running supervisord over its socket or port, within a time limit. ``ask`` only uses its reading calls."""
 
 from __future__ import annotations
 
@@ -76,7 +76,19 @@ def ask(where: Address, seconds: float = RPC_SECONDS) -> Status:
     :raises Unavailable: nobody listens, access is refused, or the answer is none of supervisord's.
     """
     calls = [{"methodName": name, "params": []} for name in _CALLS]
-    body = xmlrpc.client.dumps((calls,), "system.multicall").encode("utf-8")
+    text = post(where, xmlrpc.client.dumps((calls,), "system.multicall").encode("utf-8"), seconds)
+    try:
+        decoded: Any = xmlrpc.client.loads(text)[0][0]
+        return parse(list(decoded))
+    except Exception as exc:  # expat and xmlrpc raise many kinds for text that is no answer
+        raise Unavailable(f"the answer at {where} is none of supervisord's ({type(exc).__name__})") from exc
+
+
+def post(where: Address, body: bytes, seconds: float = RPC_SECONDS) -> bytes:
+    """Send one XML-RPC request and return the text of the answer.
+
+    :raises Unavailable: nobody listens, or access is refused.
+    """
     headers = {"Content-Type": "text/xml", "Accept": "text/xml"}
     if where.username is not None:
         login = f"{where.username}:{where.password or ''}".encode()
@@ -93,11 +105,7 @@ def ask(where: Address, seconds: float = RPC_SECONDS) -> Status:
         connection.close()
     if answer.status != 200:
         raise Unavailable(f"supervisord at {where} refuses the question with HTTP status {answer.status}")
-    try:
-        decoded: Any = xmlrpc.client.loads(text)[0][0]
-        return parse(list(decoded))
-    except Exception as exc:  # expat and xmlrpc raise many kinds for text that is no answer
-        raise Unavailable(f"the answer at {where} is none of supervisord's ({type(exc).__name__})") from exc
+    return text
 
 
 def parse(results: list[Any]) -> Status:

@@ -1,0 +1,156 @@
+# Copyright (c) 2026 firstaid contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A session of rounds on one backend: what a further look says about the last round, and the verdict at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .._bundle import text
+from .answer import held, said
+from .plan import subject_name
+
+VERDICTS = ("healed", "rolled_back", "handed_over", "nothing_to_do", "planned")
+# Outcomes of a run whose changes stand.
+STANDING = frozenset({"healed", "progress", "unverified"})
+# After these nothing more is tried: what the host is like isn't known any more, or all is well.
+LAST = frozenset({"healed", "failed", "rollback_refused", "preview"})
+_GUTTER = 12
+
+
+def judge(last: Mapping[str, Any], diagnosis: Mapping[str, Any]) -> str:
+    """What a new diagnosis says about a fix after which the backend didn't get healthy.
+
+    :returns: ``healthy`` (it is now), ``same`` (the cause that was fixed is still there) or ``other`` (another one shows).
+    """
+    root = _part(diagnosis, "root_cause")
+    if diagnosis.get("state") == "healthy" or root.get("id") == "healthy":
+        return "healthy"
+    now = subject_name(root.get("subject"))
+    same = root.get("id") == last.get("cause") and (now == str(last.get("subject") or "") or not now)
+    return "same" if same else "other"
+
+
+def session_answer(results: Mapping[str, Any]) -> dict[str, Any]:
+    """The verdict on one backend.
+
+    :param results: ``host``, ``service``, ``runtime``, ``session``, ``begin`` (result of the lock), ``plan`` (the last one), ``first`` (the first
+        diagnosis), ``rounds`` (answers of the fixes, in order), ``settled`` (interrupted runs and how they ended), ``taken_back``
+        (results of rolling back at the end, each with ``run``), ``error``, ``check`` and ``max_rounds``.
+    :returns: ``verdict``, ``reason``, ``cause``, ``title``, ``subject``, ``runs``, ``rounds``, ``settled``, ``commands``, ``failed`` and ``lines``.
+    """
+    rounds = [dict(one) for one in results.get("rounds") or []]
+    _taken_back(rounds, results.get("taken_back") or [])
+    verdict, reason = _verdict(results, rounds)
+    root = _part(_part(results, "first"), "root_cause")
+    steps = _part(results, "plan").get("steps") or []
+    answer: dict[str, Any] = {
+        "host": results.get("host"),
+        "service": results.get("service"),
+        "runtime": results.get("runtime"),
+        "session": results.get("session") or None,
+        "verdict": verdict,
+        "reason": reason,
+        "cause": root.get("id"),
+        "title": root.get("title"),
+        "subject": subject_name(root.get("subject")),
+        "runs": [one["run"] for one in rounds if one.get("run")],
+        "rounds": rounds,
+        "settled": list(results.get("settled") or []),
+        "steps": steps,
+        "commands": [one["command"] for one in steps[:1] if one.get("command") and verdict not in ("healed", "nothing_to_do")],
+        "failed": verdict in ("rolled_back", "handed_over"),
+    }  # fmt: skip
+    answer["lines"] = session_lines(answer)
+    return answer
+
+
+def _verdict(results: Mapping[str, Any], rounds: list[dict[str, Any]]) -> tuple[str, str]:
+    planned = _part(results, "plan")
+    last = rounds[-1] if rounds else {}
+    begin = _part(results, "begin")
+    undone = [one for one in rounds if one["outcome"] in ("rolled_back", "rollback_refused")]
+    if last.get("outcome") == "healed":
+        return "healed", str(last.get("reason") or "")
+    if begin.get("held_by"):
+        return "handed_over", held(begin["held_by"])
+    if results.get("error"):
+        return ("rolled_back" if undone else "handed_over"), text.one_line(results["error"])
+    if begin.get("failed") or begin.get("unreachable"):
+        return "handed_over", f"The lock could not be taken: {said(begin)}"
+    if results.get("check") and (last.get("outcome") == "preview" or planned.get("verdict") is None):
+        return "planned", "This was a preview (--check)."
+    if last.get("outcome") in LAST:
+        return ("rolled_back" if undone else "handed_over"), str(last.get("reason") or "")
+    verdict, reason = planned.get("verdict"), str(planned.get("reason") or "")
+    if verdict == "nothing_to_do" and any(one.get("outcome") == "healed" for one in results.get("settled") or []):
+        return "healed", "An interrupted run had changed everything, and the backend is healthy with it."
+    if verdict in ("nothing_to_do", "planned") and not undone:
+        return str(verdict), reason
+    if verdict is None:
+        reason = f"It isn't healthy after {len(rounds)} rounds (backend_max_rounds)."
+    if undone:
+        own = str(undone[-1].get("reason") or "")
+        return "rolled_back", reason if own in reason or not own else f"{own.rstrip('.')}. {reason}"
+    return "handed_over", reason
+
+
+def _taken_back(rounds: list[dict[str, Any]], results: list[Mapping[str, Any]]) -> None:
+    """Give the rounds whose runs were rolled back at the end their last outcome."""
+    by_run = {one.get("run"): one for one in results}
+    for one in rounds:
+        result = by_run.get(one.get("run")) if one.get("run") else None
+        if result is None:
+            continue
+        one["outcome"] = (
+            "rolled_back" if result.get("outcome") == "undone" else str(result.get("outcome") or "rollback_refused")
+        )
+        if result.get("failed") or result.get("unreachable"):
+            one["outcome"] = "rollback_refused"
+            one["reason"] = f"{str(one.get('reason') or '').rstrip('.')}. Taking it back failed: {said(result)}"
+        one["refused_paths"] = result.get("refused_paths") or []
+
+
+def session_lines(answer: Mapping[str, Any]) -> list[str]:
+    """The verdict for a terminal: a line for each round, the verdict, and what to type."""
+    title = (
+        f": {answer['title']} [{answer['cause']}]"
+        if answer.get("title") and answer["verdict"] != "nothing_to_do"
+        else ""
+    )
+    shown = text.wrap(f"{answer['host']} / {answer['service']}{title}")
+    for one in answer["settled"]:
+        shown += _field(
+            "before",
+            f"interrupted run {one.get('run')} ({one.get('fix')}): {str(one.get('outcome')).replace('_', ' ')}",
+        )
+    for number, one in enumerate(answer["rounds"], 1):
+        words = str(one["outcome"]).replace("_", " ")
+        # The decision of the last one says what was done; its outcome stands in the verdict.
+        shown += _field(
+            f"round {number}",
+            f"{one.get('fix')} for {one.get('cause')}: {words}. {one.get('decision') or one.get('reason') or ''}",
+        )
+    if answer["verdict"] == "planned":
+        for number, step in enumerate(answer["steps"], 1):
+            what = f"{step['role'] or 'no fix'} for {step['cause']}" + (
+                f" ({step['subject']})" if step.get("subject") else ""
+            )
+            shown += _field(f"plan {number}", what if step["automatic"] else f"{what}. {step['why_not_automatic']}")
+    shown += _field("verdict", f"{str(answer['verdict']).replace('_', ' ').upper()}. {answer['reason']}")
+    for command in answer["commands"]:
+        first, *more = text.wrap_command(str(command), " " * _GUTTER)
+        shown += [f"{'next':<{_GUTTER}}{first.strip()}", *more]
+    return [line.rstrip() for line in shown]
+
+
+def _field(name: str, value: str) -> list[str]:
+    wrapped = text.wrap(value, " " * _GUTTER)
+    return [f"{name:<{_GUTTER}}{wrapped[0][_GUTTER:]}", *wrapped[1:]] if wrapped else []
+
+
+def _part(value: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = value.get(name)
+    return found if isinstance(found, Mapping) else {}

@@ -29,11 +29,8 @@ def look(tmp_path: Path) -> Look:
         program: object, environ: Optional[dict[str, str]] = None, params: Optional[dict[str, Any]] = None
     ) -> dict[str, Any]:
         ctx = Context(params=params or {}, deadline=time.monotonic() + 30)
-        # The neighbours of the code are searched for environments: those of other tests must not be among them.
-        code = tmp_path / "code"
-        code.mkdir(exist_ok=True)
-        backend = Backend("demo", "systemd", cwd=str(code), environ=environ or {}, uid=os.geteuid())
-        backend.app = App(program=str(program), code_dir=str(code))
+        backend = Backend("demo", "systemd", cwd=str(tmp_path), environ=environ or {}, uid=os.geteuid())
+        backend.app = App(program=str(program), code_dir=str(tmp_path))
         interpreter.resolve(backend, ctx)
         section = interpreter.collect(backend, ctx)
         assert section["python"] == backend.python

@@ -106,7 +106,7 @@ def parse(raw: bytes, systemd_version: int = COMMENTS_END_SINCE) -> EnvFile:
         _report(result, line, "continued_comment" if content[:1] in ("#", ";") else "no_equals", content)
     seen: set[str] = set()
     for entry in assignments:
-        name = _intended_name(entry.key)
+        name = intended_name(entry.key)
         if name in seen and name not in result.duplicates:
             result.duplicates.append(name)
         if name not in seen:
@@ -299,7 +299,8 @@ def _report(result: EnvFile, line: int, problem: str, text: str, *affects: str) 
         result.malformed.append(Malformed(line, problem, text[:TEXT_LIMIT], list(affects) or list(_AFFECTS[problem])))
 
 
-def _intended_name(key: str) -> str:
+def intended_name(key: str) -> str:
+    """The name that the author of a line meant: without ``export``, byte-order mark, blanks and quotes."""
     return _EXPORT.sub("", key.lstrip("\ufeff").strip(), count=1).strip("'\" \t") or key
 
 

@@ -14,7 +14,10 @@ NEWLINE = "\r\n"
 
 @dataclass
 class Assignment:
-    """One assignment as systemd splits it; ``key`` and ``value`` are trimmed and unquoted as it would."""
+    """One assignment as systemd splits it; ``key`` and ``value`` are trimmed and unquoted as it would.
+
+    ``source`` is its text as written, from the character ``start`` of the whole on.
+    """
 
     line: int
     last_line: int
@@ -24,6 +27,7 @@ class Assignment:
     quotes: str = ""
     closed: bool = True
     text_after_quote: str = ""
+    start: int = 0
 
 
 def split(text: str, comments_continue: bool) -> tuple[list[Assignment], list[tuple[int, str]]]:
@@ -55,7 +59,7 @@ def split(text: str, comments_continue: bool) -> tuple[list[Assignment], list[tu
             continue
         entry = Assignment(line, line, text[position:stop].rstrip(BLANK), "", "")
         after = _value(text, stop + 1, entry)
-        entry.source = text[position:after]
+        entry.source, entry.start = text[position:after], position
         entry.last_line = line + text.count("\n", position, after)
         line = entry.last_line
         assignments.append(entry)

@@ -23,7 +23,7 @@ _CAP_NET_BIND_SERVICE = 10
 
 def collect(backend: Backend, ctx: Context) -> Section:
     """Look at the socket tables of the backend's network namespace. Binds nothing."""
-    view = _View(backend, ctx)
+    view = View(backend, ctx)
     wanted = _wanted(backend, view)
     ports = {entry["port"] for entry in wanted if entry["port"] is not None}
     hosts = [(entry["host"], entry["port"]) for entry in wanted if entry["port"] is not None]
@@ -31,7 +31,7 @@ def collect(backend: Backend, ctx: Context) -> Section:
     on_wanted = [
         item for item in view.sockets if item.port in ports or (item.proto == "unix" and item.address in paths)
     ]
-    ephemeral = _ephemeral_range()
+    ephemeral = ephemeral_range()
     shown = [item for item in on_wanted if item.state != TIME_WAIT and not view.passing(item, ephemeral)]
     waiting = [item for item in on_wanted if item.state == TIME_WAIT]
     listening = [item for item in view.sockets if item.state in (LISTENING, BOUND) and item not in shown]
@@ -64,7 +64,7 @@ def collect(backend: Backend, ctx: Context) -> Section:
     return section
 
 
-class _View:
+class View:
     """The sockets of the backend's network namespace, with their owners."""
 
     def __init__(self, backend: Backend, ctx: Context) -> None:
@@ -198,7 +198,7 @@ class _View:
         return self.processes[pid]
 
 
-def _wanted(backend: Backend, view: _View) -> list[dict[str, Any]]:
+def _wanted(backend: Backend, view: View) -> list[dict[str, Any]]:
     """What the backend is configured to listen on, with the state of a socket file."""
     app = backend.app
     wanted: list[dict[str, Any]] = []
@@ -238,7 +238,7 @@ def _ways_to_say(item: Socket) -> set[str]:
     return {str(item.port), f"{item.address}:{item.port}", f"[{item.address}]:{item.port}", f"0.0.0.0:{item.port}"}
 
 
-def _ephemeral_range() -> range:
+def ephemeral_range() -> range:
     """The ports that the kernel gives to outgoing connections."""
     words = (proc.slurp("/proc/sys/net/ipv4/ip_local_port_range") or "32768 60999").split()
     return range(int(words[0]), int(words[1]) + 1)

@@ -22,7 +22,7 @@ from .model import Change, Control
 
 # Ansible ships what is imported somewhere, so all are named here; only the one that is asked for is loaded.
 if TYPE_CHECKING:
-    from . import change_files, change_logs, change_packages, change_processes  # noqa: F401
+    from . import change_bytecode, change_files, change_logs, change_packages, change_ports, change_processes, change_units  # noqa: F401
 
 Record = dict[str, Any]
 State = dict[str, Any]
@@ -105,8 +105,11 @@ KINDS: dict[str, tuple[str, str]] = {
     "attributes": ("change_files", "ATTRIBUTES"),
     "packages": ("change_packages", "PACKAGES"),
     "end_process": ("change_processes", "END_PROCESS"),
-    "remove_bytecode": ("change_processes", "REMOVE_BYTECODE"),
+    "stop": ("change_processes", "STOP"),
+    "wait_port": ("change_ports", "WAIT_PORT"),
+    "remove_bytecode": ("change_bytecode", "REMOVE_BYTECODE"),
     "rotate": ("change_logs", "ROTATE"),
+    "start_unit": ("change_units", "START_UNIT"),
 }
 
 

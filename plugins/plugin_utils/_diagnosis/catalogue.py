@@ -121,10 +121,8 @@ def load_catalogue(paths: Iterable[str | Path] = (), collection: Path = COLLECTI
     :raises CatalogueError: for the first thing that is wrong, with file, line and key.
     """
     causes: dict[str, Cause] = {}
-    for path in [CAUSES_DIR, *map(Path, paths)]:
-        if not path.exists():
-            raise CatalogueError(f"{path}: there is no such file or directory of causes")
-        for file in sorted(path.glob("*.yml")) if path.is_dir() else [path]:
+    for path in [CAUSES_DIR, *paths]:
+        for file in cause_files(path):
             cause = load_cause(file)
             if cause.id in causes:
                 raise CatalogueError(f"{file}: the id {cause.id!r} is already that of {causes[cause.id].file}")
@@ -135,6 +133,20 @@ def load_catalogue(paths: Iterable[str | Path] = (), collection: Path = COLLECTI
                 raise CatalogueError(f"{cause.file}: 'explains' names {other!r}, which is no cause")
     roles = frozenset(role.name.removeprefix("fix_") for role in collection.glob("roles/fix_*") if role.is_dir())
     return Catalogue(causes, roles)
+
+
+def cause_files(path: str | Path) -> list[Path]:
+    """The cause files of a directory, or the one file.
+
+    :raises CatalogueError: there is none.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise CatalogueError(f"{path}: there is no such file or directory of causes")
+    files = sorted(path.glob("*.yml")) if path.is_dir() else [path]
+    if not files:
+        raise CatalogueError(f"{path}: there is no cause in this directory; cause files end in .yml")
+    return files
 
 
 def load_cause(file: Path) -> Cause:
@@ -157,8 +169,13 @@ def load_examples(file: Path) -> list[dict[str, Any]]:
     :raises CatalogueError: when they aren't a list.
     """
     text = file.read_text(encoding="utf-8")
-    found, tail = text.partition(_EXAMPLES)[1:]
-    examples = yaml.safe_load(tail) if found else []
+    head, found, tail = text.partition(_EXAMPLES)
+    # Empty lines stand for what comes before, so that an error names the line of the file.
+    padding = "\n" * (head.count("\n") + 2)
+    try:
+        examples = yaml.load(padding + tail, Loader=_Loader) if found else []
+    except yaml.YAMLError as exc:
+        raise CatalogueError(f"{file}: {exc}") from exc
     if not isinstance(examples, list):
         raise CatalogueError(f"{file}: 'examples', the last key, is a list")
     return examples

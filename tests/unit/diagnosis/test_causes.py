@@ -15,15 +15,11 @@ from ansible_collections.firstaid.backend.plugins.plugin_utils._diagnosis.catalo
     load_catalogue,
     load_examples,
 )
-from ansible_collections.firstaid.backend.plugins.plugin_utils._diagnosis.classify import classify, evidence_from_log
+from ansible_collections.firstaid.backend.plugins.plugin_utils._diagnosis.classify import classify
+from ansible_collections.firstaid.backend.plugins.plugin_utils._diagnosis.examples import evidence_of
 
 CATALOGUE = load_catalogue()
 EXAMPLES = [(file.stem, example) for file in sorted(CAUSES_DIR.glob("*.yml")) for example in load_examples(file)]
-
-
-def evidence_of(example: dict[str, Any]) -> dict[str, Any]:
-    """The facts of an example, with its log."""
-    return {**evidence_from_log(example.get("log", "")), **example.get("evidence", {})}
 
 
 @pytest.mark.parametrize(

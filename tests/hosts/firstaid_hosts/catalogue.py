@@ -34,6 +34,8 @@ SETS = {
     "default": three("firstaid", "backend"),
     "zoo": three("firstaid-zoo", "zoo"),
     "molecule": three("firstaid-mol", "molecule"),
+    # The last one is restarted in the middle of repairs.
+    "repair": (*three("firstaid-repair", "repair"), Host("firstaid-repair-boot", "bookworm", groups=("repair",))),
     # A host on which not even root sees who owns a port of another user.
     "hardened": (Host("firstaid-hardened", "bookworm", groups=("hardened",), capabilities=("SYS_ADMIN",)),),
 }

@@ -27,6 +27,23 @@ EXPECT_KEYS = {
 }
 
 
+REPAIR_KEYS = {
+    "expected",
+    "fix",
+    "why",
+    "vars",
+    "answers",
+    "may_change",
+    "becomes",
+    "running",
+    "leftovers",
+    "told",
+    "interrupt",
+    "discovery",
+}
+VERDICTS = ("healed", "rolled_back", "handed_over")
+
+
 class CatalogueError(Exception):
     """A fault is written in a way that can't be planted; says which file and why."""
 
@@ -52,6 +69,47 @@ class Expect:
 
 
 @dataclass(frozen=True)
+class Answers:
+    """What has to come back over HTTP from the host itself; `body` is a part of it."""
+
+    port: int
+    path: str = "/"
+    status: int = 200
+    body: str = ""
+
+
+@dataclass(frozen=True)
+class Repair:
+    """What fix-backend-crash.yml has to make of a fault, and what it may touch on the way."""
+
+    expected: str
+    # The fixes that have to be applied, in their order; none where a fault is handed over untouched.
+    fix: tuple[str, ...] = ()
+    why: str = ""
+    vars: dict[str, Any] = field(default_factory=dict)
+    answers: Answers | None = None
+    # Paths (patterns) that may be new, changed or gone; all else stays as it was.
+    may_change: tuple[str, ...] = ()
+    # Path → a text that it has to hold afterwards, or a link's target as `-> target`.
+    becomes: dict[str, str] = field(default_factory=dict)
+    # Whether the service has to run afterwards; by default when it was healed.
+    running: bool | None = None
+    # Files with the PIDs of processes of this backend outside its unit, which a fix may end.
+    leftovers: tuple[str, ...] = ()
+    # What HANDOVER.md has to say.
+    told: tuple[str, ...] = ()
+    # What happens in the middle of the repair: a key of interruptions.KINDS.
+    interrupt: str = ""
+    # Also repaired in the batch that names no service.
+    discovery: bool = False
+
+    @property
+    def runs(self) -> bool:
+        """Whether the service has to run afterwards."""
+        return self.expected == "healed" if self.running is None else self.running
+
+
+@dataclass(frozen=True)
 class Fault:
     """One fault on one kind of host; `hosts` are where it can live, the first is where it lives by default."""
 
@@ -67,7 +125,8 @@ class Fault:
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
     dirs: dict[str, dict[str, str]] = field(default_factory=dict)
     links: dict[str, str] = field(default_factory=dict)
-    venvs: dict[str, str] = field(default_factory=dict)
+    venvs: dict[str, Any] = field(default_factory=dict)
+    wheels: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
     dropins: dict[str, str] = field(default_factory=dict)
     companions: dict[str, str] = field(default_factory=dict)
     before: tuple[tuple[str, ...], ...] = ()
@@ -77,6 +136,7 @@ class Fault:
     canaries: tuple[str, ...] = ()
     steady: tuple[str, ...] = ()
     changing: tuple[str, ...] = ()
+    repair: Repair | None = None
 
     @property
     def unit_name(self) -> str:
@@ -116,14 +176,47 @@ def _read(path: Path) -> Fault:
     data = yaml.safe_load(path.read_text())
     try:
         expect = data.pop("expect")
+        repair = data.pop("repair", None)
         _refuse_unknown(path, "warm", set(data["warm"]) - WARM_KEYS)
         _refuse_unknown(path, "expect", set(expect) - EXPECT_KEYS)
         _refuse_unknown(path, "hosts", set(data["hosts"]) - set(PYTHONS))
         data["files"] = {name: _file(content) for name, content in data.get("files", {}).items()}
         frozen = {key: _frozen(value) for key, value in data.items()}
-        return Fault(name=path.stem, expect=Expect(**{key: _frozen(value) for key, value in expect.items()}), **frozen)
+        return Fault(
+            name=path.stem,
+            expect=Expect(**{key: _frozen(value) for key, value in expect.items()}),
+            repair=_repair(path, repair) if repair else None,
+            **frozen,
+        )
     except (KeyError, TypeError) as error:
         raise CatalogueError(f"{path.name}: {error}") from error
+
+
+def _repair(path: Path, data: dict[str, Any]) -> Repair:
+    _refuse_unknown(path, "repair", set(data) - REPAIR_KEYS)
+    if data["expected"] not in VERDICTS:
+        raise CatalogueError(f"{path.name}: repair expects {data['expected']}, not one of {', '.join(VERDICTS)}")
+    values = {key: _frozen(value) for key, value in data.items()}
+    values["fix"] = _frozen(_list(data.get("fix", [])))
+    values["answers"] = Answers(**data["answers"]) if "answers" in data else None
+    repair = Repair(**values)
+    if repair.expected == "healed" and not repair.fix:
+        raise CatalogueError(f"{path.name}: repair names no fix that heals it")
+    if (
+        repair.expected == "healed"
+        and not repair.may_change
+        and "port" not in repair.fix
+        and "clean_restart" not in repair.fix
+    ):
+        raise CatalogueError(f"{path.name}: repair names no path that the fix may change")
+    unreadable = [place for place in repair.may_change if not place.startswith("/")]
+    if unreadable:
+        raise CatalogueError(f"{path.name}: may_change has paths that are not absolute: {', '.join(unreadable)}")
+    return repair
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def _refuse_unknown(path: Path, where: str, unknown: set[str]) -> None:

@@ -11,10 +11,12 @@ import tarfile
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from . import wheelhouse
 from .catalogue import Fault, fill_in
 from .hosts import ZooHost
 
 UNITS = "/etc/systemd/system"
+REPAIRS = "/var/lib/firstaid"
 # Cleaning removes whole trees: never one of these, nor anything that isn't below one of them.
 BELOW = ("/opt/", "/srv/", "/home/", "/etc/", "/var/lib/", "/var/log/", "/var/www/")
 NEVER = (
@@ -63,6 +65,8 @@ def clean(host: ZooHost, faults: list[Fault]) -> None:
     lines += [f"{{ {shlex.join(command)}; }} 2>/dev/null" for fault in faults for command in fault.undo]
     lines += [f"rm -rf {UNITS}/{unit} {UNITS}/{unit}.d" for unit in units]
     lines += [f"rm -rf {shlex.quote(tree)}" for fault in faults for tree in _trees(fault)]
+    # What earlier repairs of it came to would weigh on the next one's.
+    lines += [f"rm -rf {REPAIRS}/{unit}" for unit in units]
     lines += ["systemctl daemon-reload", f"systemctl reset-failed {shlex.join(units)} 2>/dev/null"]
     lines += [f"userdel {user} 2>/dev/null" for fault in faults for user in fault.users if user != "acme"]
     # What earlier services of these names said would be read as theirs.
@@ -85,12 +89,26 @@ def _prepare(faults: list[Fault]) -> str:
         for user in fault.users
     ]
     for fault in faults:
-        for target, source in fault.venvs.items():
+        for target, wanted in fault.venvs.items():
+            source, only = (wanted["from"], wanted["only"]) if isinstance(wanted, dict) else (wanted, [])
             lines += [
-                f"mkdir -p {target} && cp -a {source}/. {target}/",
+                _copy(source, target, only),
                 f"grep -lIs '^#!{source}/' {target}/bin/* | xargs -r sed -i '1s|^#!{source}/|#!{target}/|'",
             ]
     return "\n".join(lines) + "\n"
+
+
+def _copy(source: str, target: str, only: list[str]) -> str:
+    """Copy an environment; of its packages only these distributions, when any are named, and what it takes to install others."""
+    if not only:
+        return f"mkdir -p {target} && cp -a {source}/. {target}/"
+    names = [*only, "pip", "setuptools", "pkg_resources", "_distutils_hack"]
+    patterns = " ".join(f"{name} {name}.py {name}-*.dist-info" for name in names)
+    return (
+        f"for packages in {source}/lib/python3*/site-packages; do there={target}${{packages#{source}}}; "
+        f'mkdir -p "$there" && cp -a {source}/bin {source}/pyvenv.cfg {target}/ && cd "$packages" && '
+        f'for name in {patterns}; do test ! -e "$name" || cp -a "$name" "$there/"; done; done; cd /'
+    )
 
 
 def _archive(host: str, faults: list[Fault]) -> bytes:
@@ -102,12 +120,19 @@ def _archive(host: str, faults: list[Fault]) -> bytes:
             for path, facts in fault.dirs.items():
                 _add(archive, path, tarfile.DIRTYPE, facts, mode="0755")
                 made.add(path)
+            for folder, wheels in fault.wheels.items():
+                for name, facts in wheels.items():
+                    file, content = wheelhouse.build(name, facts["files"], tuple(facts.get("requires", ())))
+                    for parent in _new_parents(f"{folder}/{file}", made):
+                        _add(archive, parent, tarfile.DIRTYPE, {}, mode="0755")
+                    _add(archive, f"{folder}/{file}", tarfile.REGTYPE, {}, mode="0644", content=content)
             for path, facts in fault.files.items():
                 place = fill_in(path, host)
                 for parent in _new_parents(place, made):
                     _add(archive, parent, tarfile.DIRTYPE, {}, mode="0755")
-                text = fill_in(facts["text"], host) * int(facts.get("repeat", 1))
-                _add(archive, place, tarfile.REGTYPE, facts, mode="0644", content=text.encode())
+                text = wheelhouse.fill_in(fill_in(facts["text"], host), fault.wheels) * int(facts.get("repeat", 1))
+                content = text.encode(facts.get("encoding", "utf-8"))
+                _add(archive, place, tarfile.REGTYPE, facts, mode="0644", content=content)
             for path, target in fault.links.items():
                 _add(archive, fill_in(path, host), tarfile.SYMTYPE, {}, mode="0777", target=target)
             for name, text in _unit_files(fault):

@@ -3,11 +3,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Runs on a host: everything about it that a diagnosis must leave as it is, as one JSON document.
 
-The first argument is `{"units": [names], "trees": [paths]}`. Standard library only.
+The first argument is `{"units": [names], "trees": [paths], "content": [patterns], "leftovers": {fault: [PID files]}}`. Standard library only.
 """
 
 from __future__ import annotations
 
+import fnmatch
+import hashlib
 import json
 import os
 import re
@@ -38,11 +40,16 @@ def main(wanted: dict[str, Any]) -> dict[str, Any]:
     units_from = time.monotonic()
     shown = units(wanted["units"])
     units_until = time.monotonic()
+    described = files(wanted["trees"] + ALWAYS)
+    leftovers = {fault: family(paths) for fault, paths in wanted.get("leftovers", {}).items()}
     return {
         "units_from": units_from,
         "units_until": units_until,
         "units": shown,
-        "files": files(wanted["trees"] + ALWAYS),
+        "files": described,
+        "content": content(described, wanted.get("content", [])),
+        "leftovers": leftovers,
+        "leftover_sockets": sorted(listens({pid for pids in leftovers.values() for pid in pids})),
         # Any login over SSH makes motd.dynamic, whatever is done then.
         "names": {path: sorted(set(os.listdir(path)) - {"motd.dynamic"}) for path in NAMES if os.path.isdir(path)},
         "loaded": sorted(name for name in loaded() if not LOGIN_UNITS.match(name)),
@@ -76,6 +83,59 @@ def files(trees: list[str]) -> dict[str, list[Any]]:
         )
         found[path] = [oct(facts.st_mode), facts.st_uid, facts.st_gid, target, *times]
     return found
+
+
+def content(described: dict[str, list[Any]], patterns: list[str]) -> dict[str, list[Any]]:
+    """Return type, mode, owner, group, link target and SHA-256 of the entries that match; `/**` takes in everything below."""
+    below = tuple(pattern[:-2] for pattern in patterns if pattern.endswith("/**"))
+    plain = set(patterns)
+    globs = [pattern for pattern in patterns if not pattern.endswith("/**") and set(pattern) & set("*?[")]
+    found: dict[str, list[Any]] = {}
+    for path, facts in described.items():
+        if (
+            path in plain
+            or (below and f"{path}/".startswith(below))
+            or any(fnmatch.fnmatchcase(path, glob) for glob in globs)
+        ):
+            # Python writes its bytecode again whenever it likes.
+            if "/__pycache__" not in path:
+                found[path] = [*facts[:4], digest(path) if facts[0].startswith("0o100") else ""]
+    return found
+
+
+def digest(path: str) -> str:
+    """Return the SHA-256 of a file, or why there is none."""
+    try:
+        with open(path, "rb") as file:
+            return hashlib.sha256(file.read()).hexdigest()
+    except OSError as error:
+        return str(error)
+
+
+def family(pid_files: list[str]) -> list[str]:
+    """Return the processes whose numbers are in these files, and all that came from them."""
+    known = {read(path).strip() for path in pid_files} - {""}
+    parents = {
+        pid: read(f"/proc/{pid}/stat").rpartition(")")[2].split()[1:2]
+        for pid in filter(str.isdigit, os.listdir("/proc"))
+    }
+    while True:
+        more = {pid for pid, parent in parents.items() if parent and parent[0] in known} - known
+        if not more:
+            return sorted(known)
+        known |= more
+
+
+def listens(pids: set[str]) -> set[str]:
+    """Return the local addresses on which these processes listen, as /proc/net/tcp has them."""
+    inodes = set()
+    for pid in pids:
+        try:
+            inodes |= {os.readlink(f"/proc/{pid}/fd/{name}") for name in os.listdir(f"/proc/{pid}/fd")}
+        except OSError:
+            continue
+    lines = [line.split() for name in ("tcp", "tcp6") for line in read(f"/proc/net/{name}").splitlines()[1:]]
+    return {words[1] for words in lines if words[3] == "0A" and f"socket:[{words[9]}]" in inodes}
 
 
 def units(names: list[str]) -> dict[str, dict[str, str]]:

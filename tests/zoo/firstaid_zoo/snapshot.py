@@ -18,6 +18,7 @@ from __future__ import annotations
 import fnmatch
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +34,15 @@ ENDED_FACTS = ("ActiveState", "NRestarts", "InvocationID")
 SPAN_UNITS_S = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0}
 
 
-def take(host: ZooHost, faults: list[Fault]) -> Snapshot:
-    """Describe the host as it is now."""
+def take(host: ZooHost, faults: list[Fault], content: Sequence[str] = ()) -> Snapshot:
+    """Describe the host as it is now; of paths that match `content` also what is in them."""
     wanted = {
         "units": [unit for fault in faults for unit in (fault.unit_name, *fault.companions)],
         "trees": [tree for fault in faults for tree in fault.trees],
+        "content": sorted(set(content)),
+        "leftovers": {
+            fault.name: fault.repair.leftovers for fault in faults if fault.repair and fault.repair.leftovers
+        },
     }
     snapshot: Snapshot = json.loads(host.python(PROGRAM, json.dumps(wanted)))
     return snapshot

@@ -24,15 +24,15 @@ Row = dict[str, Any]
 
 @dataclass
 class Breaker:
-    """``open``: automation hands over whatever the fix. ``open_for``: it hands over for these (fix, cause, why)."""
+    """``open``: automation hands over whatever the fix. ``causes``: it hands over for these, ``fix/cause`` → why."""
 
     open: bool = False
     why: Optional[str] = None
-    open_for: list[dict[str, str]] = field(default_factory=list)
+    causes: dict[str, str] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """For the module's result."""
-        return {"open": self.open, "why": self.why, "open_for": self.open_for}
+        return {"open": self.open, "why": self.why, "causes": self.causes}
 
 
 def judge(rows: Sequence[Row], now: float, fix: Optional[str] = None, cause: Optional[str] = None) -> Breaker:
@@ -56,7 +56,7 @@ def judge(rows: Sequence[Row], now: float, fix: Optional[str] = None, cause: Opt
                 f"{pair[0]} did not help {len(tries)} times in the last 24 hours"
                 f"{' against ' + pair[1] if pair[1] else ''}: {', '.join(_told(row) for row in tries[-3:])}"
             )
-            found.open_for.append({"fix": pair[0], "cause": pair[1], "why": why})
+            found.causes["/".join(pair)] = why
             if fix is not None and pair == (fix, cause or ""):
                 found.open, found.why = True, found.why or why
     return found

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
+from ansible_collections.firstaid.backend.plugins.plugin_utils._bundle.batch import judge, plain, raw
 from ansible_collections.firstaid.backend.plugins.plugin_utils._bundle.bundle import (
     add_verdicts,
     hand_on,
@@ -21,7 +21,6 @@ from ansible_collections.firstaid.backend.plugins.plugin_utils._bundle.bundle im
     write_fleet,
     write_host,
 )
-from ansible_collections.firstaid.backend.plugins.plugin_utils._bundle.outcome import Outcome, outcome
 from ansible_collections.firstaid.backend.plugins.plugin_utils._bundle.store import (
     Store,
     StoreError,
@@ -63,7 +62,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     def _write(self, output_dir: str, arguments: Mapping[str, Any], variables: Mapping[str, Any]) -> dict[str, Any]:
         batch = [str(host) for host in variables.get("ansible_play_batch") or []]
         extend, earlier = _earlier_bundle(variables, batch, output_dir, str(arguments["bundle_variable"]))
-        outcomes = {host: _judge(host, variables, arguments) for host in [*earlier, *batch]}
+        outcomes = {host: judge(host, variables, arguments) for host in [*earlier, *batch]}
         for one in outcomes.values():
             add_verdicts(one)
         now = time.time()
@@ -97,38 +96,6 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         }
 
 
-def _judge(host: str, variables: Mapping[str, Any], arguments: Mapping[str, Any]) -> Outcome:
-    """What became of one host, from the variables that the role registered for it."""
-    facts = _raw(variables, host)
-    gathered = _plain(facts.get(arguments["evidence_variable"]))
-    answer = _plain(facts.get(arguments["answer_variable"]))
-    if "diagnoses" not in answer and "msg" not in answer:
-        answer["msg"] = "the classifier gave no answer"
-    judged = outcome(
-        host,
-        gathered,
-        answer.get("diagnoses"),
-        wanted=answer.get("wanted") or None,
-        connection=str(answer.get("connection") or "the inventory's connection"),
-        error=str(answer.get("msg") or ""),
-    )
-    labels = answer.get("labels")
-    judged.labels = [str(label) for label in labels] if isinstance(labels, list) else []
-    return judged
-
-
-def _raw(variables: Mapping[str, Any], host: str) -> Mapping[str, Any]:
-    """A host's variables as they are, not templated."""
-    found = variables["hostvars"].raw_get(host)
-    return found if isinstance(found, Mapping) else {}
-
-
-def _plain(value: Any) -> dict[str, Any]:
-    """A registered result as plain data; Ansible's own containers carry tags that nothing here needs."""
-    plain = json.loads(json.dumps(value, default=str)) if isinstance(value, Mapping) else {}
-    return plain if isinstance(plain, dict) else {}
-
-
 def _earlier_bundle(
     variables: Mapping[str, Any], batch: list[str], output_dir: str, name: str
 ) -> tuple[str | None, list[str]]:
@@ -136,7 +103,7 @@ def _earlier_bundle(
     for host in reversed(variables.get("ansible_play_hosts_all") or []):
         if host in batch:
             continue
-        bundle = _plain(_raw(variables, str(host)).get(name))
+        bundle = plain(raw(variables, str(host)).get(name))
         path, hosts = bundle.get("path"), bundle.get("hosts")
         if not isinstance(path, str) or not isinstance(hosts, dict) or set(hosts) & set(batch):
             continue

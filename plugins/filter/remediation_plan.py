@@ -93,6 +93,12 @@ _value:
     reason:
       description: The same in a sentence.
       type: str
+    last:
+      description:
+        - What this diagnosis says about the last of O(tried), when that changed something and the backend didn't get healthy. V(healthy), it
+          is now; V(same), the cause that was repaired is still there; V(other), another one shows.
+      type: str
+      choices: [healthy, same, other]
 """
 
 NAME = "firstaid.backend.remediation_plan"

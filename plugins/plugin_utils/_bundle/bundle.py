@@ -6,13 +6,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from . import text
 from .blocks import part
 from .files import FILES, render
+from .handover import HANDED, hand_over
 from .outcome import Outcome
 from .outline import outline, table
+from .repair import repair_text
 from .report import html_report, markdown_report
 from .store import Store
 from .summary import console, summary
@@ -60,6 +63,30 @@ def write_host(store: Store, outcome: Outcome) -> None:
         title = f"{one.host} / {one.service} ({one.runtime})  {one.collected_at}".rstrip()
         for entry in FILES:
             store.write(f"{one.directory}/{entry.name}", render(entry, evidence, title))
+        if one.sick and diagnosis and not part(diagnosis, "remediation").get("role"):
+            store.write(f"{one.directory}/HANDOVER.md", hand_over(one, evidence, diagnosis, one.directory))
+
+
+def add_repairs(outcome: Outcome, answers: Sequence[Mapping[str, Any]]) -> None:
+    """Give each backend the answer of its repair, in the order of the backends; one that is well now needs no next step."""
+    for at, answer in enumerate(answers[: len(outcome.verdicts)]):
+        done = answer.get("verdict") in ("healed", "nothing_to_do")
+        steps = () if done else outcome.verdicts[at].next_steps
+        outcome.verdicts[at] = replace(outcome.verdicts[at], repair=answer, next_steps=steps)
+
+
+def write_repairs(store: Store, outcome: Outcome, path: str) -> None:
+    """What was done to the backends of one host, beside what an earlier call of :func:`write_host` wrote about them."""
+    for (evidence, diagnosis), one in zip(outcome.documents, outcome.verdicts):
+        if not one.repair:
+            continue
+        title = f"{one.host} / {one.service} ({one.runtime})"
+        store.write_json(f"{one.directory}/repair.json", {"schema": SCHEMA, **one.repair}, replace=True)
+        store.write(f"{one.directory}/17-repair.txt", repair_text(one, title), replace=True)
+        store.write(f"{one.directory}/00-SUMMARY.txt", summary(one), replace=True)
+        if one.repair.get("verdict") in HANDED:
+            document = hand_over(one, evidence, diagnosis or {}, f"{path}/{one.directory}")
+            store.write(f"{one.directory}/HANDOVER.md", document, replace=True)
 
 
 def write_fleet(store: Store, outcomes: Iterable[Outcome], made_at: str) -> None:
@@ -112,4 +139,9 @@ def _short(one: Verdict, diagnosis: Mapping[str, Any]) -> dict[str, Any]:
         "next": [step.text for step in one.next_steps],
         "remediation": part(diagnosis, "remediation"),
         "directory": one.directory,
+        **(
+            {"repair": {key: one.repair.get(key) for key in ("verdict", "reason", "cause", "runs")}}
+            if one.repair
+            else {}
+        ),
     }

@@ -40,6 +40,8 @@ def headline(verdicts: Sequence[Verdict], problems: Mapping[str, str]) -> str:
     sick = sum(verdict.sick for verdict in verdicts)
     hosts = len({verdict.host for verdict in verdicts} | set(problems))
     parts = [f"{sick} of {len(verdicts)} backends sick" if verdicts else "no backend diagnosed", f"{hosts} hosts"]
+    ends = [str(one.repair["verdict"]).replace("_", " ") for one in verdicts if one.repair.get("verdict")]
+    parts[1:1] = [f"{ends.count(end)} {end}" for end in dict.fromkeys(ends)]
     if problems:
         parts.append(f"{len(problems)} hosts with a remark")
     return ", ".join(parts).replace("1 hosts", "1 host") + "."
@@ -50,9 +52,11 @@ def markdown_report(verdicts: Sequence[Verdict], problems: Mapping[str, str], ma
     verdicts = ordered(verdicts)
     lines = ["# Backend diagnosis", "", f"{made_at}: {headline(verdicts, problems)}", ""]
     if verdicts:
-        lines += ["| Host | Backend | State | Cause | Confidence | Proof |", "| --- | --- | --- | --- | --- | --- |"]
+        heads = _heads(verdicts)
+        lines += ["| " + " | ".join(heads) + " |", "| " + " | ".join("---" for _head in heads) + " |"]
         for one in verdicts:
-            cells = (one.host, one.service, one.state, f"{one.title} ({one.cause})", one.confidence_short)
+            cells = [one.host, one.service, one.state, f"{one.title} ({one.cause})", one.confidence_short]
+            cells[3:3] = [_end(one)] if "Repair" in heads else []
             proof = " ".join(_markdown_proof(item) for item in _first_proof(one))
             lines.append("| " + " | ".join([*(text.markdown(cell) for cell in cells), proof]) + " |")
     if problems:
@@ -73,15 +77,17 @@ def markdown_report(verdicts: Sequence[Verdict], problems: Mapping[str, str], ma
 def html_report(verdicts: Sequence[Verdict], problems: Mapping[str, str], made_at: str) -> str:
     """The report for a browser: one file, no script, nothing loaded from anywhere."""
     verdicts = ordered(verdicts)
+    heads = _heads(verdicts)
     rows = "".join(
         f'<tr><td>{text.escape(one.host)}</td><td><a href="#b{at}">{text.escape(one.service)}</a></td>'
         f'<td class="{_mood(one)}">{text.escape(one.state)}</td>'
-        f"<td>{text.escape(one.title)} <code>{text.escape(one.cause)}</code></td><td>{text.escape(one.confidence_short)}</td>"
+        + (f'<td class="{_end_mood(one)}">{text.escape(_end(one))}</td>' if "Repair" in heads else "")
+        + f"<td>{text.escape(one.title)} <code>{text.escape(one.cause)}</code></td><td>{text.escape(one.confidence_short)}</td>"
         f"<td>{''.join(_html_proof(item) for item in _first_proof(one))}</td></tr>"
         for at, one in enumerate(verdicts)
     )
-    heads = "".join(f"<th>{name}</th>" for name in ("Host", "Backend", "State", "Cause", "Confidence", "Proof"))
-    table = f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>"
+    row = "".join(f"<th>{name}</th>" for name in heads)
+    table = f"<table><thead><tr>{row}</tr></thead><tbody>{rows}</tbody></table>"
     troubles = "".join(
         f"<li>{text.escape(text.one_line(sentence))}</li>" for _host, sentence in sorted(problems.items())
     )
@@ -100,9 +106,25 @@ def html_report(verdicts: Sequence[Verdict], problems: Mapping[str, str], made_a
     )
 
 
+def _heads(verdicts: Sequence[Verdict]) -> list[str]:
+    """The columns of the table; that of the repair only where one was tried."""
+    heads = ["Host", "Backend", "State", "Cause", "Confidence", "Proof"]
+    heads[3:3] = ["Repair"] if any(one.repaired for one in verdicts) else []
+    return heads
+
+
+def _end(one: Verdict) -> str:
+    return str(one.repair.get("verdict") or "").replace("_", " ")
+
+
+def _end_mood(one: Verdict) -> str:
+    return {"healed": "healthy", "nothing_to_do": "healthy"}.get(str(one.repair.get("verdict")), "sick")
+
+
 def _facts(one: Verdict) -> list[tuple[str, str]]:
     pairs = (
         ("State", one.state_line),
+        ("Repair", one.repaired),
         ("Cause", f"{one.title} ({one.cause})"),
         ("Confidence", one.confidence_text),
         ("About", one.subject),

@@ -99,6 +99,7 @@ def _screen(
     when = verdict.collected_at
     head = text.cut(who, text.WIDTH - len(when) - 2)
     lines = [f"{head:<{text.WIDTH - len(when)}}{when}".rstrip(), *text.wrap(verdict.state_line, lines=2), *gap]
+    lines += _field("REPAIR", verdict.repaired, 2)
     lines += _field("CAUSE", f"{verdict.title} [{verdict.cause}]", 2)
     lines += _field("CONFIDENCE", verdict.confidence_text, 1)
     if verdict.subject and rest:

@@ -49,7 +49,8 @@ class Step:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Everything that is said about one backend; ``directory`` is its place inside the bundle."""
+    """Everything that is said about one backend; ``directory`` is its place inside the bundle, ``repair`` the session's
+    answer where it was repaired after that."""
 
     host: str
     service: str
@@ -73,6 +74,15 @@ class Verdict:
     unseen: tuple[str, ...]
     next_steps: tuple[Step, ...]
     candidates: tuple[str, ...] = field(default=())
+    repair: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def repaired(self) -> str:
+        """What became of the repair in a few words; empty where none was tried."""
+        if not self.repair.get("verdict"):
+            return ""
+        words = str(self.repair["verdict"]).replace("_", " ").upper()
+        return f"{words}: {text.one_line(self.repair.get('reason') or '')}".rstrip(": ")
 
     @property
     def sick(self) -> bool:

@@ -57,14 +57,24 @@ def repair_answer(results: Mapping[str, Any]) -> dict[str, Any]:
         "timeline": verify.get("timeline") or [],
         "waited": verify.get("waited"),
         "restarted": bool(change.get("restarted")),
-        "commands": change.get("commands") or ([verify["next_step"]] if verify.get("next_step") and outcome != "healed" else []),
-        "notes": [*(change.get("notes") or []), *(rollback.get("notes") or [])],
+        "commands": change.get("commands") or [],
+        "notes": _notes(change, rollback, verify, outcome),
         "refused_paths": rollback.get("refused_paths") or [],
         "changed": bool(change.get("changed")),
         "failed": outcome not in GOOD,
     }  # fmt: skip
     answer["lines"] = lines(answer, str(results.get("host") or ""), str(results.get("service") or ""))
     return answer
+
+
+def _notes(
+    change: Mapping[str, Any], rollback: Mapping[str, Any], verify: Mapping[str, Any], outcome: str
+) -> list[str]:
+    """What the steps had to say beside their results; what to do about a backend that isn't ready when it stays so."""
+    found = [*(change.get("notes") or []), *(rollback.get("notes") or [])]
+    if outcome in ("rolled_back", "rollback_refused", "unverified") and verify.get("next_step"):
+        found.append(verify["next_step"])
+    return [text.one_line(note) for note in found]
 
 
 def _outcome(results: Mapping[str, Any]) -> tuple[str, str]:

@@ -18,7 +18,7 @@ GATES = frozenset({None, "confidence", "margin"})
 # Parts of a subject that only fill texts.
 _HELPERS = frozenset({"problem", "doubt", "lookup", "requirement", "right", "search_path", "message", "found"})
 # What a fix that was tried can have ended in without having been of use.
-_USED = frozenset({"healed", "progress", "not_needed"})
+_USED = frozenset({"healed", "progress", "unverified", "not_needed"})
 _LATER = "It is looked at again when the cause before it is gone."
 
 
@@ -47,12 +47,13 @@ def plan(diagnosis: Mapping[str, Any], catalogue: Catalogue, limits: Limits) -> 
     :param diagnosis: of schema 1, as ``classify_root_cause`` gives it.
     :returns: ``steps`` in order, each with role, fix, vars, options (vars under the fix's own names), cause, title, subject, automatic, why_not_automatic
         and command; ``verdict`` when nothing is left to do for a machine (nothing_to_do, handed_over, or planned when
-        only the plan was asked for), else None; ``reason``, a sentence.
+        only the plan was asked for), else None; ``reason``, a sentence; ``last``, see :func:`_judge`.
     """
     root = _part(diagnosis, "root_cause")
     cause = str(root.get("id") or "unknown")
-    if diagnosis.get("state") == "healthy" or cause == "healthy":
-        return {"steps": [], "verdict": "nothing_to_do", "reason": "The backend is healthy."}
+    last = _judge(limits.tried[-1], diagnosis) if limits.tried else None
+    if _healthy(diagnosis):
+        return {"steps": [], "verdict": "nothing_to_do", "reason": "The backend is healthy.", "last": last}
     steps = [_first(diagnosis, cause, root, catalogue, limits), *_others(diagnosis, cause, catalogue)]
     first = steps[0]
     verdict, reason = None, first["title"]
@@ -60,7 +61,23 @@ def plan(diagnosis: Mapping[str, Any], catalogue: Catalogue, limits: Limits) -> 
         verdict, reason = "handed_over", first["why_not_automatic"]
     elif not limits.auto_fix:
         verdict, reason = "planned", "Only the plan was asked for (backend_auto_fix is false)."
-    return {"steps": steps, "verdict": verdict, "reason": reason}
+    return {"steps": steps, "verdict": verdict, "reason": reason, "last": last}
+
+
+def _judge(last: Mapping[str, Any], diagnosis: Mapping[str, Any]) -> str | None:
+    """What this diagnosis says about a fix after which the backend didn't get healthy: ``healthy`` (it is now), ``same`` (the
+    cause that was repaired is still there) or ``other`` (another one shows). None for a fix that isn't in question."""
+    if last.get("outcome") != "unverified":
+        return None
+    if _healthy(diagnosis):
+        return "healthy"
+    root = _part(diagnosis, "root_cause")
+    now = subject_name(root.get("subject"))
+    return "same" if root.get("id") == last.get("cause") and now in ("", last.get("subject")) else "other"
+
+
+def _healthy(diagnosis: Mapping[str, Any]) -> bool:
+    return diagnosis.get("state") == "healthy" or _part(diagnosis, "root_cause").get("id") == "healthy"
 
 
 def subject_name(subject: Any) -> str:

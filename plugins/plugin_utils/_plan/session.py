@@ -1,7 +1,7 @@
 # Copyright (c) 2026 firstaid contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A session of rounds on one backend: what a further look says about the last round, and the verdict at the end."""
+"""The verdict on one backend at the end of its rounds."""
 
 from __future__ import annotations
 
@@ -13,24 +13,9 @@ from .answer import held, said
 from .plan import subject_name
 
 VERDICTS = ("healed", "rolled_back", "handed_over", "nothing_to_do", "planned")
-# Outcomes of a run whose changes stand.
-STANDING = frozenset({"healed", "progress", "unverified"})
 # After these nothing more is tried: what the host is like isn't known any more, or all is well.
 LAST = frozenset({"healed", "failed", "rollback_refused", "preview"})
 _GUTTER = 12
-
-
-def judge(last: Mapping[str, Any], diagnosis: Mapping[str, Any]) -> str:
-    """What a new diagnosis says about a fix after which the backend didn't get healthy.
-
-    :returns: ``healthy`` (it is now), ``same`` (the cause that was fixed is still there) or ``other`` (another one shows).
-    """
-    root = _part(diagnosis, "root_cause")
-    if diagnosis.get("state") == "healthy" or root.get("id") == "healthy":
-        return "healthy"
-    now = subject_name(root.get("subject"))
-    same = root.get("id") == last.get("cause") and (now == str(last.get("subject") or "") or not now)
-    return "same" if same else "other"
 
 
 def session_answer(results: Mapping[str, Any]) -> dict[str, Any]:

@@ -32,7 +32,7 @@ options:
     default: auto
   window:
     description:
-      - Seconds for which everything has to hold without a break, from 0 to 3600.
+      - Seconds for which everything has to hold without a break, from 1 to 3600.
       - Without it, 15 seconds, or more where the service restarts late or used to live longer between its crashes, up to 60. That is its
         restart delay (C(RestartSec)), a quarter more than the shortest life between two restarts of the last hour, and 2 seconds.
     type: float
@@ -283,7 +283,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "state_dir": {"type": "path", "default": "/var/lib/firstaid"},
 }
 # Lowest and highest sensible value.
-LIMITS = {"window": (0, 3600), "deadline": (1, 3600), "port": (1, 65535)}
+LIMITS = {"window": (1, 3600), "deadline": (1, 3600), "port": (1, 65535)}
 
 
 def refusals(params: dict[str, Any]) -> list[str]:

@@ -67,9 +67,10 @@ def collect(backend: Backend, ctx: Context) -> Section:
         return _skipped("asking is turned off")
     if not backend.running:
         return _skipped("the backend does not run")
-    if given:
+    path = str(given) if given and str(given).startswith("/") else None
+    if given and not path:
         return _ask_url(str(given), ctx)
-    if backend.app.server in NOT_WEB:
+    if backend.app.server in NOT_WEB and not path:
         return _skipped(f"{backend.app.server} serves no HTTP")
     here, ours = proc.readlink(f"/proc/{backend.main_pid}/ns/net"), proc.readlink("/proc/self/ns/net")
     if here and ours and here != ours:
@@ -77,7 +78,7 @@ def collect(backend: Backend, ctx: Context) -> Section:
     place = choose_place(listening_places(backend), backend.app.port)
     if place is None:
         return _skipped("none of its processes listens on a port")
-    return ask(place, tls_first(backend), min(TOTAL_SECONDS, ctx.remaining()))
+    return ask(place, tls_first(backend), min(TOTAL_SECONDS, ctx.remaining()), path)
 
 
 def listening_places(backend: Backend) -> list[Place]:
@@ -129,12 +130,12 @@ def _skipped(reason: str) -> Section:
     }
 
 
-def ask(place: Place, tls_first: bool, seconds: float) -> Section:
-    """Try the common paths until one answers like a health endpoint."""
+def ask(place: Place, tls_first: bool, seconds: float, only: Optional[str] = None) -> Section:
+    """Try the common paths until one answers like a health endpoint, or ``only`` the one that the user named."""
     end = time.monotonic() + seconds
     tried: list[dict[str, Any]] = []
     answers: list[tuple[str, Answer]] = []
-    scheme, queue, silent = "https" if tls_first else "http", list(PATHS), 0
+    scheme, queue, silent = "https" if tls_first else "http", [only] if only else list(PATHS), 0
     while queue and len(tried) < MAX_REQUESTS and silent < 2:
         left = min(REQUEST_SECONDS, end - time.monotonic())
         if left < 0.1:
@@ -152,7 +153,8 @@ def ask(place: Place, tls_first: bool, seconds: float) -> Section:
             silent += 1
         elif answer.status is not None and (answer.status < 400 or answer.status >= 500):
             break
-    return _result(answers, tried, "common path on the socket that it listens on")
+    origin = "backend_health_url" if only else "common path"
+    return _result(answers, tried, f"{origin} on the socket that it listens on")
 
 
 def _result(answers: list[tuple[str, Answer]], tried: list[dict[str, Any]], origin: str) -> Section:

@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Optional
 
-from .._evidence import proc, processes, supervisor, supervisor_instances, supervisor_rpc
+from .._evidence import proc, processes, supervisor, supervisor_instances, supervisor_rpc, systemd_journal
 from .._evidence.context import Context
 from .._evidence.model import Backend, Unavailable
 from .._evidence.proc import Process, Stat
@@ -28,6 +29,8 @@ _PROPERTIES = (
 )  # fmt: skip
 # Between two starts that systemd makes by itself; the second pair passes in no time, and looks like the end.
 _BETWEEN = {"auto-restart", "auto-restart-queued", "failed-before-auto-restart", "dead-before-auto-restart"}
+# "Succeeded." is what systemd before 248 says.
+_FINISHED = re.compile(r"^Finished |: Deactivated successfully|: Succeeded\.")
 # supervisord's states to ours; EXITED depends on the program's options.
 _SUPERVISOR_STATES = {
     "RUNNING": "running",
@@ -86,7 +89,18 @@ def ask_systemd(name: str, ctx: Context) -> Word:
         found = show(ctx, [name], _PROPERTIES, ASK_SECONDS)
     except Unavailable as exc:
         return Word("unknown", str(exc))
-    return read_unit(found[0]) if found else Word("unknown", f"systemd knows nothing of {name}")
+    if not found:
+        return Word("unknown", f"systemd knows nothing of {name}")
+    word = read_unit(found[0])
+    if word.state == "stopped" and found[0].get("Type") == "oneshot" and _finished_by_journal(name, ctx):
+        return replace(word, state="finished")
+    return word
+
+
+def _finished_by_journal(name: str, ctx: Context) -> bool:
+    """Whether systemd's last word on a job was that it succeeded: it forgets an inactive unit, and how that ended, at once."""
+    messages = systemd_journal.read(name, ctx).messages
+    return bool(messages) and bool(_FINISHED.search(messages[-1]))
 
 
 def read_unit(unit: Properties) -> Word:

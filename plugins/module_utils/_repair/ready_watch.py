@@ -81,6 +81,8 @@ class Watch:
         self.last = look
         self._note(look)
         self.hopeless = self._hopeless(look)
+        if self.hopeless:
+            self.since = None
 
     @property
     def held(self) -> float:

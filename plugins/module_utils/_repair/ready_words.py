@@ -108,7 +108,7 @@ def _stayed_up(watch: Watch, last: Look, uptime: Optional[float], once: bool) ->
             return False, f"it did not stay up: {watch.breaks[-1]}"
         # The process lives; another condition keeps the window from beginning.
         return None, f"its window has not begun: {against[0] if against else 'nothing held yet'}"
-    return watch.held >= watch.window, f"it stayed up for {watch.held:.0f} s of {watch.window:g} s"
+    return watch.held >= watch.window, f"it stayed up for {watch.held:.0f} s, the window is {watch.window:g} s"
 
 
 def _restarts_still(watch: Watch, last: Look, once: bool) -> tuple[Optional[bool], str]:
@@ -124,7 +124,7 @@ def _restarts_still(watch: Watch, last: Look, once: bool) -> tuple[Optional[bool
 
 
 def _workers(watch: Watch, last: Look) -> tuple[Optional[bool], str]:
-    if last.seen.workers is None:
+    if last.seen.workers is None or not (last.seen.workers or watch.workers_expected or watch.workers_lost):
         return None, "its server has no workers to watch"
     wrong = workers_text(last, watch.workers_expected, watch.workers_recycled)
     lost = f"{watch.workers_lost} ended while it was watched"
@@ -138,4 +138,5 @@ def _workers(watch: Watch, last: Look) -> tuple[Optional[bool], str]:
 
 
 def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
+    capital = text if text.startswith("http") else text[:1].upper() + text[1:]
+    return capital + ("" if text.endswith(".") else ".")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """For modules that only read."""
+    """For modules that only read, and (C(changes)) for those that change the target."""
 
     DOCUMENTATION = r"""
 options: {}
@@ -22,4 +22,18 @@ attributes:
     support: N/A
     details:
       - It changes nothing.
+"""
+
+    # firstaid.backend.attributes.changes
+    CHANGES = r"""
+options: {}
+attributes:
+  check_mode:
+    description: Can run in C(check_mode) and tell what would change.
+    support: full
+  diff_mode:
+    description: Will return details on what has changed, or would change, when in diff mode.
+    support: full
+    details:
+      - The content of files that hold secrets is not shown.
 """

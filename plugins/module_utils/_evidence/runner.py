@@ -80,7 +80,7 @@ def gather(params: Mapping[str, Any]) -> Gathered:
             except Exception as exc:
                 if len(chosen.backends) == 1:
                     raise
-                chosen.notes.append(f"{backend.name} could not be looked at: internal error, {_place(exc)}")
+                chosen.notes.append(f"{backend.name} could not be looked at: internal error, {place(exc)}")
 
     if len(waiting) == 1:
         work()
@@ -144,7 +144,7 @@ def start(collector: Collector, backend: Backend, ctx: Context) -> Outcome:
     try:
         function = collector.load()
     except Exception as exc:
-        outcome.record = _record("failed", 0, f"collector {collector.name} can't be loaded: {_place(exc)}")
+        outcome.record = _record("failed", 0, f"collector {collector.name} can't be loaded: {place(exc)}")
         return outcome
     outcome.started = time.monotonic()
     limit = _limit(collector, ctx, outcome.started)
@@ -178,7 +178,7 @@ def _call(outcome: Outcome, function: Function, backend: Backend, ctx: Context) 
     except Unavailable as exc:
         settled, record = unavailable(str(exc)), _record("failed", 0, str(exc))
     except Exception as exc:
-        message = f"internal error in collector {outcome.collector.name}: {_place(exc)}"
+        message = f"internal error in collector {outcome.collector.name}: {place(exc)}"
         settled, record = unavailable(message), _record("failed", 0, message)
     record["ms"] = int((time.monotonic() - begun) * 1000)
     outcome.record = record
@@ -224,13 +224,15 @@ def _record(status: str, ms: int, error: Optional[str] = None) -> dict[str, Any]
     return {"status": status, "ms": ms, "truncated": False, "error": error}
 
 
-def _place(exc: BaseException) -> str:
+def place(exc: BaseException) -> str:
     """The class of an error and where in this package it happened; its text may hold anything and is left out."""
     frames = traceback.extract_tb(exc.__traceback__)
     if not frames:
         return type(exc).__name__
     last = frames[-1]
-    own = next((frame for frame in reversed(frames) if "_evidence" in frame.filename), last)
+    own = next(
+        (frame for frame in reversed(frames) if "_evidence" in frame.filename or "_repair" in frame.filename), last
+    )
     return f"{type(exc).__name__} in {os.path.basename(own.filename)}:{own.lineno} ({own.name})"
 
 

@@ -182,6 +182,22 @@ def rows(folder: Folder) -> list[dict[str, Any]]:
     return history(folder)[-SHOWN_ROWS:]
 
 
+def summaries(folder: Folder) -> list[dict[str, Any]]:
+    """Every run that has a manifest, the newest last; of a damaged one, what is wrong with it."""
+    found: list[dict[str, Any]] = []
+    for run in manifest.runs(folder):
+        try:
+            one = manifest.load(folder, run)
+        except StateError as exc:
+            found.append({"run": run, "problem": str(exc)})
+            continue
+        names = ("fix", "cause", "subject", "state", "outcome", "started", "ended", "decision")
+        changes = [{name: record[name] for name in ("kind", "path", "state")} for record in one.changes]
+        found.append({"run": run, **{name: one.data.get(name) for name in names}, "changes": changes})
+        one.close()
+    return found[-SHOWN_ROWS:]
+
+
 def pick_run(folder: Folder, run: str) -> Optional[Manifest]:
     """The manifest of a run; ``latest`` is the newest one that has something to take back, None when there is none.
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from .._evidence.model import Unavailable
+from .._evidence.runner import place
 from .._evidence.selection import InputError
 from . import manifest as manifests
 from .changes import ChangeError, Means, Record, kind
@@ -167,7 +168,7 @@ class Transaction:
         except (Failed, ChangeError, ControlError, StateError, InputError, Unavailable, OSError) as exc:
             return self._take_back(manifest, _sentence(exc))
         except Exception as exc:  # a mistake of ours must not leave a change behind that nobody has proved
-            return self._take_back(manifest, f"internal error: {_place(exc)}")
+            return self._take_back(manifest, f"internal error: {place(exc)}")
         self.checkpoint("restarted")
         self.answer.changes = [_shown_record(record) for record in manifest.changes]
         manifest.close()
@@ -362,9 +363,3 @@ def _sentence(exc: Exception) -> str:
         return str(exc)
     text = f"{exc.filename}: {exc.strerror}" if isinstance(exc, OSError) else str(exc)
     return f"The changes were taken back, because one step failed: {text.rstrip('.')}."
-
-
-def _place(exc: BaseException) -> str:
-    from .._evidence.runner import _place as place
-
-    return place(exc)

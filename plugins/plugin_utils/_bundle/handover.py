@@ -33,6 +33,7 @@ def hand_over(one: Verdict, evidence: Mapping[str, Any], diagnosis: Mapping[str,
     lines += _section("Since when", _since(evidence))
     lines += _section("Evidence", [_proof(proof.place, proof.quote, proof.fact) for proof in one.proofs])
     lines += _frame(evidence)
+    lines += _behind(part(one.repair, "behind"))
     lines += _section("What was tried", _tried(one, remedy))
     lines += _section("What to ask whom", _questions(known, diagnosis))
     commands = [text.one_line(command) for command in known.get("commands") or []]
@@ -98,6 +99,26 @@ def _frame(evidence: Mapping[str, Any]) -> Lines:
             ]
             return ["", "## The failing frame", "", "```text", *(line.replace("```", "") for line in shown), "```"]
     return []
+
+
+def _behind(cause: Mapping[str, Any]) -> Lines:
+    """The cause that showed when the first one was out of the way, and what to ask about it."""
+    if not cause:
+        return []
+    known = part(cause, "handover")
+    items = [
+        f"{text.markdown(cause.get('title'))} ({text.code_span(cause.get('id'))}). {text.markdown(cause.get('explanation') or '')}"
+    ]
+    items += [_proof(*_place(proof)) for proof in records(cause.get("evidence"))]
+    items += [text.markdown(known[key]) for key in ("ask", "note") if known.get(key)]
+    items += [text.code_span(command) for command in known.get("commands") or []]
+    return _section("What showed behind it", items)
+
+
+def _place(proof: Mapping[str, Any]) -> tuple[str, str, bool]:
+    place = text.one_line(proof.get("file") or proof.get("fact") or "")
+    line = f":{text.one_line(proof['line'])}" if proof.get("line") is not None else ""
+    return place + line, text.one_line(proof.get("quote") or ""), proof.get("kind") == "fact" and not line
 
 
 def _tried(one: Verdict, remedy: Mapping[str, Any]) -> Lines:

@@ -65,8 +65,11 @@ def _round(done: Mapping[str, Any]) -> Lines:
             f": {text.one_line(exception.get('type'))}: {text.one_line(exception.get('message'))}" if exception else ""
         )
         lines += _field("import test", passed + said)
-    for path in done.get("refused_paths") or []:
-        lines += _field("left alone", f"{text.one_line(path)}: somebody changed it since")
+    for left in done.get("refused_paths") or []:
+        found = left if isinstance(left, Mapping) else {"path": left}
+        lines += _field(
+            "left alone", f"{text.one_line(found.get('path'))}: {text.one_line(found.get('why') or 'changed since')}"
+        )
     for note in done.get("notes") or []:
         lines += _field("note", text.one_line(note))
     rows = records(done.get("timeline"))

@@ -59,7 +59,7 @@ def repair_answer(results: Mapping[str, Any]) -> dict[str, Any]:
         "restarted": bool(change.get("restarted")),
         "commands": change.get("commands") or [],
         "notes": _notes(change, rollback, verify, outcome),
-        "refused_paths": rollback.get("refused_paths") or [],
+        "refused_paths": rollback.get("refused_paths") or change.get("refused_paths") or [],
         "changed": bool(change.get("changed")),
         "failed": outcome not in GOOD,
     }  # fmt: skip
@@ -89,8 +89,8 @@ def _outcome(results: Mapping[str, Any]) -> tuple[str, str]:
     own = change.get("outcome")
     if change.get("refused") or own == "refused":
         return "refused", text.one_line(change.get("refused") or "")
-    if own == "undone":
-        return "rolled_back", _unproved(change)
+    if own in ("undone", "rolled_back", "rollback_refused"):
+        return ("rollback_refused" if own == "rollback_refused" else "rolled_back"), _unproved(change)
     if own == "not_needed":
         return "not_needed", ""
     if own == "failed" or (change.get("failed") and not rollback):
@@ -112,22 +112,41 @@ def _outcome(results: Mapping[str, Any]) -> tuple[str, str]:
 
 def _taken_back(rollback: Mapping[str, Any], results: Mapping[str, Any]) -> tuple[str, str]:
     why = text.one_line(_part(results, "verify").get("reason") or results.get("error") or "it did not help")
-    if rollback.get("failed"):
-        return "rollback_refused", f"{why.rstrip('.')}. Taking it back failed: {said(rollback)}"
-    if rollback.get("outcome") == "rollback_refused":
-        paths = ", ".join(text.one_line(path) for path in rollback.get("refused_paths") or [])
-        return (
-            "rollback_refused",
-            f"{why.rstrip('.')}. Somebody changed {paths or 'something'} since, so that was left alone.",
-        )
-    return "rolled_back", why
+    outcome = rolled_back(rollback)
+    if outcome == "rolled_back":
+        return outcome, why
+    left = refused(rollback)
+    rest = f"Left alone: {left}." if left else f"Taking it back failed: {said(rollback)}"
+    return outcome, f"{why.rstrip('.')}. {rest}"
+
+
+def rolled_back(result: Mapping[str, Any]) -> str:
+    """The outcome of a run that ``backend_rollback`` was asked to take back."""
+    done = (
+        result.get("outcome") in ("rolled_back", "undone", None)
+        and not result.get("failed")
+        and not result.get("unreachable")
+    )
+    return "rolled_back" if done else "rollback_refused"
+
+
+def refused(result: Mapping[str, Any]) -> str:
+    """What a rollback left alone and why, in one line."""
+    told = []
+    for one in result.get("refused_paths") or []:
+        found = one if isinstance(one, Mapping) else {"path": one}
+        why = f" ({text.one_line(found['why']).rstrip('.')})" if found.get("why") else ""
+        told.append(text.one_line(found.get("path") or "") + why)
+    return ", ".join(told)
 
 
 def _unproved(change: Mapping[str, Any]) -> str:
     """Why the import test did not pass."""
     exception = _part(_part(change, "proof"), "exception")
     if not exception:
-        return text.one_line(change.get("msg") or "The import test did not pass after the change.")
+        return text.one_line(
+            change.get("reason") or change.get("msg") or "The import test did not pass after the change."
+        )
     words = ": ".join(
         filter(None, (text.one_line(exception.get("type") or ""), text.one_line(exception.get("message") or "")))
     )

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .._bundle import text
-from .answer import held, said
+from .answer import held, rolled_back, said
 from .plan import subject_name
 
 VERDICTS = ("healed", "rolled_back", "handed_over", "nothing_to_do", "planned")
@@ -21,8 +21,8 @@ _GUTTER = 12
 def session_answer(results: Mapping[str, Any]) -> dict[str, Any]:
     """The verdict on one backend.
 
-    :param results: ``host``, ``service``, ``runtime``, ``session``, ``begin`` (result of the lock), ``plan`` (the last one), ``first`` (the first
-        diagnosis), ``rounds`` (answers of the fixes, in order), ``settled`` (interrupted runs and how they ended), ``taken_back``
+    :param results: ``host``, ``service``, ``runtime``, ``session``, ``begin`` (result of the lock), ``plan`` (the last one), ``first`` and ``last`` (the
+        diagnoses), ``rounds`` (answers of the fixes, in order), ``settled`` (interrupted runs and how they ended), ``taken_back``
         (results of rolling back at the end, each with ``run``), ``error``, ``check`` and ``max_rounds``.
     :returns: ``verdict``, ``reason``, ``cause``, ``title``, ``subject``, ``runs``, ``rounds``, ``settled``, ``commands``, ``failed`` and ``lines``.
     """
@@ -41,6 +41,7 @@ def session_answer(results: Mapping[str, Any]) -> dict[str, Any]:
         "cause": root.get("id"),
         "title": root.get("title"),
         "subject": subject_name(root.get("subject")),
+        "behind": _behind(_part(results, "first"), _part(results, "last")),
         "runs": [one["run"] for one in rounds if one.get("run")],
         "rounds": rounds,
         "settled": list(results.get("settled") or []),
@@ -50,6 +51,20 @@ def session_answer(results: Mapping[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
     answer["lines"] = session_lines(answer)
     return answer
+
+
+def _behind(first: Mapping[str, Any], last: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The cause that showed when the first one was gone, None where there was none."""
+    root, former = _part(last, "root_cause"), _part(first, "root_cause")
+    same = root.get("id") == former.get("id") and root.get("subject") == former.get("subject")
+    if not root.get("id") or root.get("id") == "healthy" or same:
+        return None
+    kept = {key: root.get(key) for key in ("id", "title", "explanation", "confidence", "subject")}
+    return {
+        **kept,
+        "evidence": (root.get("evidence") or [])[:5],
+        "handover": _part(_part(last, "remediation"), "handover"),
+    }
 
 
 def _verdict(results: Mapping[str, Any], rounds: list[dict[str, Any]]) -> tuple[str, str]:
@@ -84,18 +99,15 @@ def _verdict(results: Mapping[str, Any], rounds: list[dict[str, Any]]) -> tuple[
 
 def _taken_back(rounds: list[dict[str, Any]], results: list[Mapping[str, Any]]) -> None:
     """Give the rounds whose runs were rolled back at the end their last outcome."""
-    by_run = {one.get("run"): one for one in results}
+    by_run = {one.get("run") or one.get("item"): one for one in results if not one.get("skipped")}
     for one in rounds:
         result = by_run.get(one.get("run")) if one.get("run") else None
         if result is None:
             continue
-        one["outcome"] = (
-            "rolled_back" if result.get("outcome") == "undone" else str(result.get("outcome") or "rollback_refused")
-        )
-        if result.get("failed") or result.get("unreachable"):
-            one["outcome"] = "rollback_refused"
-            one["reason"] = f"{str(one.get('reason') or '').rstrip('.')}. Taking it back failed: {said(result)}"
+        one["outcome"] = rolled_back(result)
         one["refused_paths"] = result.get("refused_paths") or []
+        if result.get("failed") or result.get("unreachable"):
+            one["reason"] = f"{str(one.get('reason') or '').rstrip('.')}. Taking it back failed: {said(result)}"
 
 
 def session_lines(answer: Mapping[str, Any]) -> list[str]:

@@ -136,14 +136,14 @@ class RemoveBytecode:
         return {"directory": change.path, "files": len(found.files), "truncated": found.truncated}
 
     def after(self, change: Change, before: State, means: Means) -> State:
-        return {"directory": change.path}
+        return {"directory": change.path, "files": 0}
 
     def apply(self, change: Change, record: Record, means: Means) -> None:
         try:
             found = walk(change.path, remove=True)
         except (OSError, FileError) as exc:
             raise ChangeError(f"The bytecode in {change.path} can't be removed: {_why(exc)}.") from exc
-        record["after"] = {"directory": change.path, "removed": found.removed, "truncated": found.truncated}
+        record["after"] = {"directory": change.path, "files": 0, "removed": found.removed, "truncated": found.truncated}
 
     def undo(self, record: Record, means: Means) -> None:
         """Nothing: Python makes it again."""

@@ -55,7 +55,7 @@ class Rotate:
 
     def after(self, change: Change, before: State, means: Means) -> State:
         if before["by"] == LOGROTATE:
-            return {"by": LOGROTATE}
+            return {"by": LOGROTATE, "size": 0}
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         return {"by": before["by"], "aside": f"{change.path}.{stamp}-{secrets.token_hex(2)}"}
 

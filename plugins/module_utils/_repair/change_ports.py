@@ -45,7 +45,7 @@ class WaitPort:
         }
 
     def after(self, change: Change, before: State, means: Means) -> State:
-        return {"port": before["port"], "held": 0}
+        return {"port": before["port"], "held": 0, **({"time_wait": 0} if change.options.get("time_wait") else {})}
 
     def apply(self, change: Change, record: Record, means: Means) -> None:
         port = int(change.options["port"])

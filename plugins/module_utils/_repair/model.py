@@ -40,12 +40,13 @@ class Change:
 
 @dataclass
 class Proposal:
-    """What a fix would do. Without changes and with ``restart`` false, nothing is to be done."""
+    """What a fix would do. Without changes and with ``restart`` false, nothing is to be done. ``start``: also a service that was stopped."""
 
     decision: str
     changes: list[Change] = field(default_factory=list)
     restart: bool = True
     prove: bool = True
+    start: bool = False
     notes: list[str] = field(default_factory=list)
 
 

@@ -142,7 +142,7 @@ class Transaction:
         """Whether the service is (re)started in the end; the reader is told why not."""
         if not (proposal.restart and self.order.restart):
             return False
-        if self.before.state in MEANT_TO_RUN or self.order.start:
+        if self.before.state in MEANT_TO_RUN or self.order.start or proposal.start:
             return True
         self.answer.notes.append(
             f"{self.site.backend.name} was not running before ({self.before.detail or self.before.state}), so it is not started."

@@ -62,6 +62,7 @@ def propose(host: Host) -> Proposal:
         changes,
         restart=reason is not None,
         prove=reason is not None,
+        start=when == ALWAYS,
         notes=notes,
     )
 

@@ -28,7 +28,7 @@ class Limits:
 
     ``min_confidence`` and ``min_margin`` are None where the catalogue's hold. ``auto_causes`` are the only causes that may be
     repaired unattended, None for all. ``decided`` holds, for each fix, the names that the user gave a value for, which
-    takes the place of a decision that is asked for. ``breaker`` is the loop breaker's word: open, why, open_for [{fix, cause, why}].
+    takes the place of a decision that is asked for. ``breaker`` is the loop breaker's word: open, why, causes {fix/cause: why}.
     ``tried`` are the answers of the fixes of this session.
     """
 
@@ -139,10 +139,8 @@ def _breaker(step: Mapping[str, Any], breaker: Mapping[str, Any]) -> str | None:
     """Why the loop breaker stops this step, None when it doesn't."""
     if breaker.get("open"):
         return f"The loop breaker is open: {str(breaker.get('why')).rstrip('.')}."
-    for pair in breaker.get("open_for") or []:
-        if _mapping(pair).get("fix") == step["fix"] and _mapping(pair).get("cause") == step["cause"]:
-            return f"The loop breaker is open: {str(pair.get('why')).rstrip('.')}."
-    return None
+    why = _part(breaker, "causes").get(f"{step['fix']}/{step['cause']}")
+    return f"The loop breaker is open: {str(why).rstrip('.')}." if why else None
 
 
 def _is_decided(step: Mapping[str, Any], decided: Mapping[str, Sequence[str]]) -> bool:

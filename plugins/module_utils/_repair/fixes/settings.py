@@ -151,7 +151,7 @@ def _given(work: Work) -> None:
         if text is None:
             continue
         need = _need_for(str(key), work.needs)
-        name = need.name if need else str(key)
+        name = need.name if need else _named(work, str(key))
         _remember(work, name, text)
         current = work.places.value(name)
         fernet = (
@@ -185,6 +185,19 @@ def _need_for(key: str, needs: Iterable[Need]) -> Optional[Need]:
     return None
 
 
+def _named(work: Work, key: str) -> str:
+    """The variable behind a field that the backend doesn't complain about now, so that a second run finds what the first one set."""
+    known = work.places.known()
+    if key in known or key.isupper():
+        return key
+    for title, cls in work.sources.classes.items():
+        if key.partition(".")[0] in cls.fields:
+            name = work.sources.variable(title, key, known)
+            if name:
+                return name
+    return key
+
+
 def _generated(work: Work) -> None:
     """Values made here: only for what has none, so that a second run and every open session keep theirs."""
     asked = work.host.options.get("generate") or {}
@@ -192,7 +205,7 @@ def _generated(work: Work) -> None:
         raise Refused("settings_generate is no mapping: give names with a kind, such as {SECRET_KEY: urlsafe}.")
     for key, kind in asked.items():
         need = _need_for(str(key), work.needs)
-        name = need.name if need else str(key)
+        name = need.name if need else _named(work, str(key))
         reason = settings_values.name_reason(name) or settings_values.may_generate(name, str(kind))
         if name in work.given:
             continue

@@ -64,6 +64,8 @@ def quote(value: str, reader: str) -> str:
         return _for_lines(value)
     if "'" not in value and "\\" not in value:
         return f"'{value}'"
+    if reader == "dotenv" and ('\\"' in value or value.endswith("\\")):
+        raise CannotWrite("it has a backslash before a quote or at its end, which python-dotenv before 1.2.2 misreads")
     special = '"\\' if reader == "dotenv" else '"\\$`'
     return '"' + "".join("\\" + char if char in special else char for char in value) + '"'
 

@@ -16,7 +16,7 @@ from typing import Any, Optional
 MAX_NAMES = 60
 _NAME = r"[A-Za-z_][A-Za-z0-9_]{1,80}"
 _LONG = re.compile(r"(?<![\w.])[A-Z][A-Z0-9]{0,40}(?:_[A-Z0-9]{1,40}){1,8}(?![\w(])")
-_LISTED = re.compile(r"(?<![\w.])[A-Z][A-Z0-9]{1,40}(?:_[A-Z0-9]{1,40}){0,8}(?![\w(])")
+_LISTED = re.compile(r"(?<![\w.])[A-Z][A-Z0-9_]{1,80}(?![\w(])")
 _COMPLAINT = re.compile(
     r"(?:must|should) (?:be|not|have|point|start|contain|use)|(?:is|are|was|were) (?:not|missing|unset|empty|undefined|invalid|required|too)"
     r"|\brequired\b|\bmissing\b|not (?:set|found|configured|defined|provided|declared|allowed)|cannot|can't|\binvalid\b|\bunset\b|\bempty\b"

@@ -153,7 +153,7 @@ def distribution_for_module(name: str, backend: Backend, ctx: Context) -> dict[s
     for item in own:
         return {"distribution": item.name, "source": "installed", "installed": item.version}
     declared = {item.key: item.name for item in project_of(backend, ctx).declared}
-    for key in _candidates(top, tabled):
+    for key in candidates(top, tabled):
         if key in declared:
             found = installed.get(key)
             return {"distribution": declared[key], "source": "declared", "installed": found.version if found else None}
@@ -166,7 +166,7 @@ def distribution_for_module(name: str, backend: Backend, ctx: Context) -> dict[s
     }
 
 
-def _candidates(top: str, tabled: Optional[str]) -> list[str]:
+def candidates(top: str, tabled: Optional[str]) -> list[str]:
     """Names under which a module's distribution may be declared, the surest first."""
     names = [tabled] if tabled else []
     # Several distributions offer the same module; whichever is declared is meant.
@@ -192,7 +192,7 @@ _SAME_MODULE = (
 def declared_in(name: str, backend: Backend, ctx: Context) -> list[Section]:
     """Lines of the project's files that declare the distribution of a module: ``{file, line, text}``; locks come last."""
     top = name.split(".")[0]
-    keys = set(_candidates(top, distribution_by_table(name)))
+    keys = set(candidates(top, distribution_by_table(name)))
     project = project_of(backend, ctx)
     found = [item for item in project.declared if item.key in keys]
     found.sort(key=lambda item: item.group == "lock")

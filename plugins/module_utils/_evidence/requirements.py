@@ -105,8 +105,14 @@ def _names(directory: str) -> list[str]:
     return names
 
 
+# The lock file of each manager; requirements.lock is pip's own format.
+_MANAGERS = {
+    "uv.lock": "uv", "poetry.lock": "poetry", "pdm.lock": "pdm", "Pipfile.lock": "pipenv", "requirements.lock": "pip",
+}  # fmt: skip
+
+
 def _manager(name: str, path: str, project: Project) -> None:
-    manager = {"uv.lock": "uv", "poetry.lock": "poetry", "pdm.lock": "pdm", "Pipfile.lock": "pipenv"}.get(name)
+    manager = _MANAGERS.get(name)
     if manager and not project.lock_file:
         project.lock_file, project.manager = path, manager
     if name == "Pipfile" and not project.manager:
@@ -124,6 +130,8 @@ def _reader(name: str) -> Optional[Reader]:
         "requirements/"
     ):
         return requirements_file
+    if re.match(r"requirements[\w.-]*\.lock\Z", base):
+        return requirements_lock
     return None
 
 
@@ -167,6 +175,13 @@ def requirements_file(text: str, path: str, ctx: Context, seen: Optional[set[str
         elif egg:
             result.append(Declared(egg.group(1), "", path, number, group, line))
     return result
+
+
+def requirements_lock(text: str, path: str, ctx: Context) -> list[Declared]:
+    """requirements.lock of rye and others: a requirements file in which every version is exact."""
+    return [
+        _regrouped(item, "lock") if item.group == "main" else item for item in requirements_file(text, path, ctx)
+    ]
 
 
 def _regrouped(item: Declared, group: str) -> Declared:

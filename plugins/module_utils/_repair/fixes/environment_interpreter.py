@@ -17,7 +17,7 @@ from .environment_command import interpreted, with_interpreter
 from .environment_draft import Draft, NotEvident
 from .environment_interpreter_find import Candidate, groups, site_of
 from .environment_trust import objection, own
-from .environment_world import headline, passed
+from .environment_world import headline, passed, undecided
 
 # Steps around the main command that may use the same environment.
 _OTHER_STEPS = ("ExecStartPre", "ExecStartPost", "ExecCondition", "ExecReload", "ExecStop", "ExecStopPost")
@@ -106,7 +106,7 @@ def _mismatch(draft: Draft) -> Optional[str]:
 
 def attempt(draft: Draft, candidate: Candidate) -> tuple[Optional[Section], str]:
     """The import test under another interpreter; None, with the reason, when it must not or can't be used."""
-    against = objection(candidate.python, draft.backend) or objection(candidate.prefix, draft.backend)
+    against = objection(candidate.runs or candidate.python, draft.backend) or objection(candidate.prefix, draft.backend)
     if against:
         return None, against
     backend = as_if(draft, candidate)
@@ -122,7 +122,7 @@ def attempt(draft: Draft, candidate: Candidate) -> tuple[Optional[Section], str]
     if lacking:
         return None, f"it lacks {', '.join(lacking[:4])}"
     test = draft.try_as(backend, f"interpreter {candidate.python} {draft.stamp}")
-    if passed(test) or (passed(test) is False and not _still_wrong(test)):
+    if passed(test) or undecided(test) or (passed(test) is False and not _still_wrong(test)):
         return test, ""
     return None, headline(test)
 

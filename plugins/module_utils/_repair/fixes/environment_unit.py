@@ -80,7 +80,7 @@ def _missing_user(draft: Draft, missing: str) -> None:
     similar = f" Similar: {', '.join(found)}." if found else ""
     raise NotEvident(
         f"The user {missing} of User= does not exist, and which one is meant isn't evident "
-        f"(the code belongs to {name or 'several users'}).{similar} Create the account, or choose one with environment_user.",
+        f"(the code belongs to {name or 'root, or to several users'}).{similar} Create the account, or choose one with environment_user.",
         [f"getent passwd {missing}", f"useradd --system --no-create-home --shell /usr/sbin/nologin {missing}"],
     )
 

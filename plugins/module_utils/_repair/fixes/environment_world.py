@@ -16,6 +16,7 @@ from ..._evidence.model import Backend, Section, Unavailable
 from ..._evidence.selection import InputError
 from ..._evidence.systemd_environment import account, all_groups
 from ..model import Host, Refused
+from ..site import proof_of
 from . import dropin
 
 _HARMLESS = ("ModuleNotFoundError", "ImportError", "AttributeError", "NameError", "SyntaxError", "KeyError")
@@ -84,14 +85,14 @@ def spell(text: str) -> str:
 
 
 def passed(test: Section) -> Optional[bool]:
-    """Whether an import test says that the application can be imported; None when it did not run.
+    """Whether an import test says that the application can be imported, as the proof after the change will; None when it says nothing."""
+    result: Optional[bool] = proof_of(test)["passed"]
+    return result
 
-    A program that was still busy without an error at the end of its time got through its imports.
-    """
-    outcome = test.get("outcome")
-    if not test.get("ran") or outcome == "could_not_run":
-        return None
-    return outcome in ("ok", "withheld") or (outcome == "timeout" and not test.get("exception"))
+
+def undecided(test: Section) -> bool:
+    """Whether an import got as far as the sandbox or the test's time let it: nothing speaks against its interpreter."""
+    return passed(test) is None and bool(test.get("ran")) and not test.get("starved")
 
 
 def headline(test: Section) -> str:

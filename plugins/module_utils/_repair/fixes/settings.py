@@ -344,8 +344,7 @@ def _refused(work: Work, why: str, given: Iterable[str] = ()) -> Refused:
     """One sentence for each variable: what is wrong with it and where it belongs; and what to type."""
     already = set(given) | set(work.writes)
     open_needs = [need for need in work.needs if need.name not in work.writes or need.name in given]
-    parts = [f"Nothing was changed on {work.host.backend.name}."]
-    parts += [why] if why else []
+    parts = [why] if why else []
     if open_needs:
         lines = [_line(work, need) for need in open_needs]
         count = "a value is" if len(lines) == 1 else f"{len(lines)} values are"
@@ -363,7 +362,12 @@ def _refused(work: Work, why: str, given: Iterable[str] = ()) -> Refused:
     if demanded:
         listed = ", ".join(f"{name} ({place})" for name, place in sorted(demanded.items())[:MAX_NOTED])
         parts.append(f"The code also reads these without a default, and they are not set: {listed}.")
-    return Refused(" ".join(parts), _commands(work, [need.name for need in open_needs]))
+    told, commands = _commands(work, [need.name for need in open_needs])
+    if told:
+        parts.append(
+            f"In the file that the first command opens, write settings_values: {{{', '.join(f'{name}: ...' for name in told)}}}."
+        )
+    return Refused(" ".join(parts), commands)
 
 
 def _line(work: Work, need: Need) -> str:
@@ -377,8 +381,8 @@ def _line(work: Work, need: Need) -> str:
     return f"{need.name}{called} {'has a value that is refused' if current else 'is missing'}, {where}"
 
 
-def _commands(work: Work, names: list[str]) -> list[str]:
-    """What to type: a vault file for what only the user knows, and a kind for what can be made."""
+def _commands(work: Work, names: list[str]) -> tuple[list[str], list[str]]:
+    """The variables whose value only the user knows, for a vault file, and what to type; for the others a kind is suggested."""
     service = shlex.quote(work.host.backend.name)
     play = f"ansible-playbook playbooks/fix-backend-settings.yml -e backend_service={service}"
     kinds: dict[str, str] = {}
@@ -389,10 +393,9 @@ def _commands(work: Work, names: list[str]) -> list[str]:
     told = [name for name in names if name not in kinds]
     commands = []
     if told or not names:
-        inside = ", ".join(f"{name}: ..." for name in told) or "NAME: ..."
-        commands.append(f"ansible-vault create settings.yml   # settings_values: {{{inside}}}")
+        commands.append("ansible-vault create settings.yml")
         play += " -e @settings.yml --ask-vault-pass"
     if kinds:
         inside = ", ".join(f'"{name}": "{kind}"' for name, kind in kinds.items())
         play += f" -e '{{\"settings_generate\": {{{inside}}}}}'"
-    return [*commands, play]
+    return told, [*commands, play]

@@ -158,7 +158,7 @@ class Systemd:
 
     def _show(self) -> Properties:
         try:
-            return (show(self.ctx, [self.name], _PROPERTIES) or [Properties()])[0]
+            return (show(self.ctx, [self.name], _PROPERTIES, COMMAND_S) or [Properties()])[0]
         except Unavailable as exc:
             raise ControlError(f"{self.name} can't be controlled: {exc}") from exc
 

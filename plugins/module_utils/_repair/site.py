@@ -5,11 +5,14 @@
 
 from __future__ import annotations
 
+import errno
+import time
+from dataclasses import replace
 from typing import Any, Optional
 
 from .._evidence import choose, runner
 from .._evidence.context import Context
-from .._evidence.model import Backend, Section, unavailable
+from .._evidence.model import Backend, Section, Unavailable, unavailable
 from .._evidence.registry import COLLECTORS, RESOLVERS, Collector
 from .control import control_of
 from .model import Control, Host
@@ -17,6 +20,10 @@ from .model import Control, Host
 Proof = dict[str, Any]
 # Ends of the import test that say nothing of the application: the test's own limits, the sandbox, or that it could not be made.
 _NO_ANSWER = frozenset({"withheld", "could_not_run", "timeout"})
+_HOST_ERRNOS = frozenset({errno.ENOENT, errno.EACCES, errno.ENOTDIR, errno.ELOOP, errno.ENOEXEC})
+TRIES, PAUSE_S = 3, 1.0
+# A repair waits longer for a part of the evidence than a diagnosis, which has many hosts to look at.
+LEAST_SECONDS = 20.0
 
 
 class Site:
@@ -37,11 +44,20 @@ class Site:
         """
         params = self.ctx.params
         name, runtime = str(params.get("service") or ""), str(params.get("runtime") or "auto")
-        self.backend = choose.named(name, runtime, self.ctx)
+        self.backend = self._named(name, runtime)
         choose.override(self.backend, params)
         self._sections = {"service": self.backend.service, "unit": self.backend.unit}
         for resolver in RESOLVERS:
             self._sections[resolver.name] = _gather(resolver, self.backend, self.ctx)
+
+    def _named(self, name: str, runtime: str) -> Backend:
+        # A host that is busy because its backend loops may be slow to answer; giving up here would take a good change back.
+        for _attempt in range(TRIES - 1):
+            try:
+                return choose.named(name, runtime, self.ctx)
+            except Unavailable:
+                time.sleep(PAUSE_S)
+        return choose.named(name, runtime, self.ctx)
 
     def evidence(self, name: str) -> Section:
         """A section of the evidence, gathered when first asked for; not redacted.
@@ -79,6 +95,9 @@ def proof_of(section: Section) -> Proof:
     }
     if outcome == "ok" and isinstance(attribute, dict) and attribute.get("exists") is False:
         proof.update(passed=False, why=f"the import works, and it has no {attribute.get('wanted')}")
+    elif outcome == "could_not_run" and section.get("errno") in _HOST_ERRNOS:
+        # The host itself keeps the backend's user from its directory or interpreter, so the service would fail too.
+        proof["why"] = str(section.get("why_not"))
     elif outcome in _NO_ANSWER or (outcome == "killed" and section.get("limit")):
         proof.update(passed=None, why=_why_none(section, outcome))
     elif not proof["passed"]:
@@ -139,7 +158,7 @@ def _why_failed(section: Section, outcome: str) -> str:
 
 
 def _gather(collector: Collector, backend: Backend, ctx: Context) -> Section:
-    outcome = runner.run(collector, backend, ctx)
+    outcome = runner.run(replace(collector, seconds=max(collector.seconds, LEAST_SECONDS)), backend, ctx)
     if outcome.section is not None:
         return outcome.section
     return unavailable(str(outcome.record.get("error") or "not gathered"))

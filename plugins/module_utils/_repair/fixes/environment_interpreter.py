@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import Optional
 
 from ..._evidence import packages
@@ -50,6 +51,8 @@ def interpreter(draft: Draft) -> None:
             raise NotEvident(
                 f"{reason}. Several interpreters would do: {names}. Choose one with environment_interpreter."
             )
+        if working and working[0][0].foreign:
+            raise NotEvident(*_foreign(draft, reason, working[0][0]))
         if working:
             take(draft, working[0][0], reason)
             return
@@ -58,6 +61,19 @@ def interpreter(draft: Draft) -> None:
         f"{reason}. No other interpreter on this host runs the application and satisfies the project's requirements.{shown} "
         f"Build the environment again, or choose an interpreter with environment_interpreter.",
         [f"namei -l '{draft.backend.app.program or draft.backend.python or ''}'"],
+    )
+
+
+def _foreign(draft: Draft, reason: str, candidate: Candidate) -> tuple[str, list[str]]:
+    """One that would do, and belongs to others: whoever changes it for them would change this backend."""
+    name, python = draft.backend.name, candidate.python
+    return (
+        f"{reason}. {python} ({candidate.told}) would run the application, but was not made for it: build the environment again, or choose "
+        f"that one with environment_interpreter.",
+        [
+            f"namei -l '{draft.backend.app.program or draft.backend.python or ''}'",
+            f"ansible-playbook playbooks/fix-backend-environment.yml -e backend_service={name} -e environment_interpreter={python}",
+        ],
     )
 
 
@@ -279,10 +295,20 @@ def _other_site_packages(draft: Draft) -> None:
     foreign = [part for part in value.split(":") if site_of(part) and version and site_of(part) != version]
     if not foreign or draft.imported() is not False or draft.backend.environ_origin.get("PYTHONPATH") != "Environment=":
         return
-    kept = [part for part in value.split(":") if part and part not in foreign]
-    environ = {**draft.backend.environ, "PYTHONPATH": ":".join(kept)}
-    if passed(draft.try_as(draft.with_changes(environ=environ))):
+    parts = [part for part in value.split(":") if part]
+    swapped = [re.sub(r"/python\d+\.\d+/", f"/python{version}/", part) if part in foreign else part for part in parts]
+    ways = {
+        "the packages beside them for this version take their place": [part for part in swapped if os.path.isdir(part)],
+        "they are taken off it": [part for part in parts if part not in foreign],
+    }
+    for told, kept in ways.items():
+        environ = {**draft.backend.environ, "PYTHONPATH": ":".join(kept)}
+        if any(objection(part, draft.backend) for part in kept) or not passed(
+            draft.try_as(draft.with_changes(environ=environ))
+        ):
+            continue
         draft.because(
-            f"PYTHONPATH names packages of another Python ({', '.join(foreign)}), and this is {version}: they are taken off it."
+            f"PYTHONPATH names packages of another Python ({', '.join(foreign)}), and this is {version}: {told}."
         )
         draft.set_variable("PYTHONPATH", ":".join(kept))
+        return

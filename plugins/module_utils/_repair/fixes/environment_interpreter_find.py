@@ -31,12 +31,13 @@ MAX_OF_A_GROUP = 5
 class Candidate:
     """One interpreter. With ``link``, it works once that change is made; until then ``runs`` with the packages of ``site`` stands in.
 
-    ``told`` says for the reader what it is.
+    ``told`` says for the reader what it is. One that is ``foreign`` was not made for this backend: it is proposed to a person only.
     """
 
     python: str
     prefix: str
     told: str
+    foreign: bool = False
     version: Optional[str] = None
     runs: Optional[str] = None
     site: Optional[str] = None
@@ -59,7 +60,7 @@ def groups(draft: Draft) -> Iterator[list[Candidate]]:
         _named_by_path(draft),
         _near(draft, True),
         _near(draft, False),
-        _system(),
+        _system(_prefix(draft) is not None),
     ):
         chosen = []
         for candidate in group:
@@ -113,7 +114,7 @@ def _mended(draft: Draft) -> list[Candidate]:
     if not version or not link or not real:
         return []
     why = f"leads to the Python {version} that the environment's packages are for"
-    candidate = Candidate(os.path.join(prefix, "bin", "python"), prefix, "mended", version, real, sites[0])
+    candidate = Candidate(os.path.join(prefix, "bin", "python"), prefix, "mended", False, version, real, sites[0])
     candidate.link = Change("link", link, why, target=real)
     candidate.further = _home(draft, prefix, os.path.dirname(real))
     return [candidate]
@@ -169,13 +170,14 @@ def _near(draft: Draft, inside: bool) -> list[Candidate]:
                     item["path"],
                     prefix,
                     f"Python {item['version'] or '?'}, an environment {'of the project' if inside else 'near the project'}",
+                    foreign=not inside,
                 )
             )
     parent = os.path.dirname(_prefix(draft) or "")
     if not inside and os.path.basename(parent) == "envs":
         # A conda environment that was deleted has its sisters beside it.
         for prefix in sorted(glob.glob(glob.escape(parent) + "/*")):
-            found += [Candidate(path, prefix, "a conda environment") for path in _pythons(prefix)]
+            found += [Candidate(path, prefix, "a conda environment", foreign=True) for path in _pythons(prefix)]
     return found
 
 
@@ -184,14 +186,16 @@ def _pythons(prefix: str) -> list[str]:
     return [path] if path else []
 
 
-def _system() -> list[Candidate]:
-    """Pythons that belong to the host, newest first."""
+def _system(instead: bool) -> list[Candidate]:
+    """Pythons that belong to the host, newest first; ``instead`` of an environment, they are foreign."""
     found: dict[str, Candidate] = {}
     patterns = [*(f"{folder}/python3*" for folder in _SYSTEM), *_ELSEWHERE]
     for path in sorted((path for pattern in patterns for path in glob.glob(pattern)), key=_age, reverse=True):
         real = os.path.realpath(path)
         if re.search(r"/python3(\.\d+)?\Z", path) and os.path.isfile(real) and os.access(real, os.X_OK):
-            found.setdefault(real, Candidate(path, os.path.dirname(os.path.dirname(path)), "a Python of this host"))
+            found.setdefault(
+                real, Candidate(path, os.path.dirname(os.path.dirname(path)), "a Python of this host", foreign=instead)
+            )
     return list(found.values())
 
 

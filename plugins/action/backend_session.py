@@ -12,8 +12,7 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.firstaid.backend.plugins.module_utils._evidence.proc import read_stat
-from ansible_collections.firstaid.backend.plugins.module_utils._repair.lock import boot_id
+from ansible_collections.firstaid.backend.plugins.module_utils._repair import lock
 
 MODULE = "firstaid.backend.backend_session"
 
@@ -40,29 +39,15 @@ class ActionModule(ActionBase):  # type: ignore[misc]
 
 
 def identity(pid: int) -> dict[str, Any]:
-    """A process of this controller, so that it can be recognised later. The boot is part of the host: numbers begin anew with it."""
-    stat = read_stat(pid)
-    return {"host": _host(), "pid": pid, "started": stat.start_ticks if stat else None}
+    """A process of this controller, so that it can be recognised later."""
+    return {"host": _host(), **lock.identity(pid)}
 
 
 def is_gone(controller: Any) -> bool:
     """Whether a lock names a process of this controller that does not run any more; False when that can't be known."""
-    if not isinstance(controller, Mapping) or controller.get("host") != _host():
-        return False
-    pid, started = controller.get("pid"), controller.get("started")
-    if not isinstance(pid, int) or pid <= 0:
-        return False
-    stat = read_stat(pid)
-    if stat is not None:
-        return stat.state == "Z" or (started is not None and stat.start_ticks != started)
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    except OSError:
-        return False
-    return False
+    return isinstance(controller, Mapping) and controller.get("host") == _host() and not lock.is_running(controller)
 
 
 def _host() -> str:
-    return f"{platform.node()} {(boot_id() or '')[:8]}".strip()
+    # The boot belongs to it: process numbers begin anew with it.
+    return f"{platform.node()} {(lock.boot_id() or '')[:8]}".strip()

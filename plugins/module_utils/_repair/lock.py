@@ -6,10 +6,12 @@
 from __future__ import annotations
 
 import calendar
+import os
 import time
 from collections.abc import Mapping
 from typing import Any, Optional
 
+from .._evidence.proc import read_stat
 from .store import Folder, run_id, stamp
 
 FILE = "lock.json"
@@ -36,6 +38,29 @@ def boot_id(path: str = BOOT_ID) -> Optional[str]:
         return None
 
 
+def identity(pid: int) -> dict[str, Any]:
+    """A process of this host, so that it can be told from a later one of the same number."""
+    stat = read_stat(pid)
+    return {"pid": pid, "started": stat.start_ticks if stat else None}
+
+
+def is_running(process: Mapping[str, Any]) -> bool:
+    """Whether that process of this host still runs; when in doubt it does."""
+    pid, started = process.get("pid"), process.get("started")
+    if not isinstance(pid, int) or pid <= 0:
+        return True
+    stat = read_stat(pid)
+    if stat is not None:
+        return stat.state != "Z" and (started is None or stat.start_ticks == started)
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
 def holder(folder: Folder) -> Optional[dict[str, Any]]:
     """Who holds the lock, as the file says; None when nobody does.
 
@@ -51,10 +76,12 @@ def take(
     gone: Optional[str] = None,
     now: Optional[float] = None,
     boot: Optional[str] = None,
+    own: bool = False,
 ) -> tuple[str, Optional[dict[str, Any]]]:
     """Take the lock; call it inside ``store.exclusive``. Returns the session, and the former holder when it was taken over.
 
     :param controller: host, pid and started of the process that asks, for whoever finds the lock later.
+    :param own: for the time of this process only: once it is gone, the lock holds nobody back.
     :param gone: a session whose process the controller found to be gone, where both have the same host.
     :raises Locked: somebody holds it.
     :raises StateError: it can't be read or written.
@@ -66,7 +93,7 @@ def take(
     if found is not None and why is None:
         raise Locked(told(found), found)
     session = run_id(now)
-    _write(folder, session, controller, stamp(now), lease_s, now, boot)
+    _write(folder, session, controller, stamp(now), lease_s, now, boot, identity(os.getpid()) if own else None)
     return session, None if found is None else {**found, "taken_over_because": why}
 
 
@@ -85,6 +112,9 @@ def free_because(
         return "its times lie in the future: the clock was set back"
     if boot and found.get("boot_id") and found["boot_id"] != boot:
         return "the host booted since"
+    process = found.get("process")
+    if isinstance(process, Mapping) and not is_running(process):
+        return "the module that held it for itself is gone"
     theirs = found.get("controller")
     same = isinstance(theirs, Mapping) and controller is not None and theirs.get("host") == controller.get("host")
     if same and gone is not None and gone == found.get("session"):
@@ -105,7 +135,8 @@ def renew(folder: Folder, session: str, lease_s: float = LEASE_S, now: Optional[
             + (f": {told(found)}" if found else ": it was released. Begin a new session."),
             found or {},
         )
-    _write(folder, session, found.get("controller"), str(found.get("since")), lease_s, now, found.get("boot_id"))
+    since, boot = str(found.get("since")), found.get("boot_id")
+    _write(folder, session, found.get("controller"), since, lease_s, now, boot, found.get("process"))
 
 
 def release(folder: Folder, session: str) -> bool:
@@ -143,6 +174,7 @@ def _write(
     lease_s: float,
     now: float,
     boot: Optional[str],
+    process: Optional[Mapping[str, Any]],
 ) -> None:
     lease_s = min(max(lease_s, _LEAST), _MOST)
     folder.write_json(
@@ -153,5 +185,6 @@ def _write(
             "lease_until": stamp(now + lease_s),
             "boot_id": boot,
             "controller": dict(controller) if controller else None,
+            "process": dict(process) if process else None,
         },
     )

@@ -52,7 +52,7 @@ def held(folder: Folder, session: Optional[str], lease_s: float = lock.LEASE_S) 
             lock.renew(folder, session, lease_s)
             yield session
             return
-        own, _former = lock.take(folder, None, lease_s)
+        own, _former = lock.take(folder, None, lease_s, own=True)
         try:
             yield own
         finally:
@@ -199,7 +199,7 @@ def summaries(folder: Folder) -> list[dict[str, Any]]:
 
 
 def pick_run(folder: Folder, run: str) -> Optional[Manifest]:
-    """The manifest of a run; ``latest`` is the newest one that has something to take back, None when there is none.
+    """The manifest of a run; ``latest`` is the newest one that did not end or has something to take back, None when there is none.
 
     :raises StateError: there is no such run, or its manifest is damaged.
     """
@@ -212,7 +212,7 @@ def pick_run(folder: Folder, run: str) -> Optional[Manifest]:
             if manifest.FILE not in _names(folder, name):
                 continue
             raise
-        if any(record["state"] != "undone" for record in found.changes):
+        if not found.ended or any(record["state"] != "undone" for record in found.changes):
             return found
         found.close()
     return None

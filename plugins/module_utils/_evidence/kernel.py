@@ -216,7 +216,10 @@ class _Ownership:
 
     def __init__(self, backend: Backend) -> None:
         self.pids = {pid for pid in [*backend.pids, backend.main_pid or 0] if pid}
-        self.cgroup = backend.cgroup if backend.cgroup != "/" else None
+        known = backend.cgroup or _cgroup_of(backend)
+        self.cgroup = known if known != "/" else None
+        self.within = proc.unit_of(known) if known else None
+        self.knows = known is not None
         self.prefix = proc.cgroup_prefix()
         self.unit = backend.name if backend.runtime == "systemd" else None
         if self.unit and not self.unit.endswith(".service"):
@@ -238,6 +241,10 @@ class _Ownership:
                 return True
             if self.unit:
                 return proc.unit_of(cgroup) == self.unit
+            unit = proc.unit_of(cgroup) or ""
+            if self.knows and unit.endswith(".service") and unit != self.within:
+                # It was in another unit than the one that supervisord and its programs are in.
+                return False
         if pid in self.pids:
             return True
         near = any(abs(moment - when) <= SAME_MOMENT_S for moment in self.moments)
@@ -245,6 +252,13 @@ class _Ownership:
             return True if near and signal and signal == self.ended_by else None
         # Threads and workers carry names of their own choice, so a strange name proves little.
         return None if near else False
+
+
+def _cgroup_of(backend: Backend) -> Optional[str]:
+    """The control group of its process, or of the supervisord that would start it there."""
+    pids = [backend.main_pid, (backend.service.get("supervisor") or {}).get("pid")]
+    found = [proc.parse_cgroup(proc.slurp(f"/proc/{pid}/cgroup") or "") for pid in pids if pid]
+    return next((path for path in found if path), None)
 
 
 def _signal_name(value: Any) -> Optional[str]:

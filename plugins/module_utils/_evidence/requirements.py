@@ -179,9 +179,7 @@ def requirements_file(text: str, path: str, ctx: Context, seen: Optional[set[str
 
 def requirements_lock(text: str, path: str, ctx: Context) -> list[Declared]:
     """requirements.lock of rye and others: a requirements file in which every version is exact."""
-    return [
-        _regrouped(item, "lock") if item.group == "main" else item for item in requirements_file(text, path, ctx)
-    ]
+    return [_regrouped(item, "lock") if item.group == "main" else item for item in requirements_file(text, path, ctx)]
 
 
 def _regrouped(item: Declared, group: str) -> Declared:

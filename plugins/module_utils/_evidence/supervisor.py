@@ -155,7 +155,7 @@ def _service_section(
         "control_exits": [],
         "main_pid": info.get("pid") or None,
         "main_pid_start": iso(info["start"]) if running and info.get("start") else None,
-        "restarts": len(history.restart_times) if not history.error else None,
+        "restarts": history.restarts if not history.error else None,
         "restart_times": [iso(when) for when in history.restart_times],
         "restarts_in_window": sum(1 for when in history.restart_times if when >= now - window_s)
         if not history.error

@@ -29,12 +29,18 @@ _SUPERVISORD_STARTED = re.compile(r"^supervisord started with pid (\d+)$")
 
 @dataclass
 class History:
-    """One process since supervisord's last start, oldest first; times in seconds since 1970."""
+    """One process since supervisord's last start, oldest first; times in seconds since 1970.
+
+    ``ordered`` is the position in ``spawned`` of the last start that somebody gave the order for: after it was stopped, or
+    given up, supervisord starts nothing by itself.
+    """
 
     messages: list[str] = field(default_factory=list)
     spawned: list[float] = field(default_factory=list)
     last_exit: Optional[dict[str, Any]] = None
     gave_up: bool = False
+    ordered: int = 0
+    at_rest: bool = False
     supervisord_pid: Optional[int] = None
     error: Optional[str] = None
 
@@ -42,6 +48,11 @@ class History:
     def restart_times(self) -> list[float]:
         """All starts but the first."""
         return self.spawned[1:][-MAX_RESTART_TIMES:]
+
+    @property
+    def restarts(self) -> int:
+        """How often supervisord itself has started it since the last order to."""
+        return max(0, len(self.spawned) - 1 - self.ordered)
 
 
 def read(path: Optional[str], name: str, ctx: Context) -> History:
@@ -75,6 +86,8 @@ def _take(history: History, when: float, message: str, name: str) -> None:
     spawned = _SPAWNED.match(message)
     if spawned:
         if spawned.group(1) == name:
+            if history.at_rest:
+                history.ordered, history.at_rest = len(history.spawned), False
             history.spawned.append(when)
             history.messages.append(message)
             history.gave_up = False
@@ -86,6 +99,7 @@ def _take(history: History, when: float, message: str, name: str) -> None:
         return
     history.messages.append(message)
     history.gave_up = history.gave_up or message.startswith("gave up")
+    history.at_rest = history.at_rest or message.startswith(("gave up", "stopped"))
     ended = _EXITED.match(message)
     if ended:
         code, signal_ = ended.group(2), ended.group(3)

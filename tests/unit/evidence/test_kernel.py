@@ -153,3 +153,18 @@ def test_at_most_fifty_events_are_kept_and_they_are_the_latest() -> None:
     lines = [Line(float(n), f"x[{n}]: segfault at 0 ip 0") for n in range(1, 200)]
     crashes = kernel.parse(lines, unknown)["crashes"]
     assert [crashes[0]["pid"], crashes[-1]["pid"], len(crashes)] == [150, 199, 50]
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "own"),
+    [
+        ("/", "/docker/2a8b/system.slice/recommender.service", False),
+        ("/system.slice/supervisor.service", "/system.slice/recommender.service", False),
+        ("/system.slice/supervisor.service", "/system.slice/supervisor.service/worker", True),
+        # In a container of its own, "/" may be anywhere in the kernel's words.
+        ("/", "/docker/2a8b", None),
+    ],
+)
+def test_a_kill_in_another_unit_is_not_that_of_a_supervised_program(ours: str, theirs: str, own: bool | None) -> None:
+    program = Backend("orders", "supervisor", argv=["/srv/venv/bin/python", "-m", "uvicorn"], cgroup=ours)
+    assert kernel._Ownership(program)(22038, "python", theirs, 1.0, "SIGKILL") is own

@@ -127,6 +127,13 @@ def test_history_starts_with_the_running_supervisord() -> None:
     assert killed is not None and (killed["signal"], killed["core_dumped"]) == (11, True)
 
 
+def test_a_start_that_somebody_ordered_begins_a_new_series() -> None:
+    lines = "2026-11-22 05:20:00,000 INFO spawned: 'bad' with pid 3000\n"
+    history = supervisor_log.parse(LOG + lines, "bad")
+    assert (history.restarts, len(history.restart_times)) == (0, 2), "it had given up, so somebody started it"
+    assert supervisor_log.parse(LOG + lines + lines, "bad").restarts == 1
+
+
 class Server(threading.Thread):
     """Answers one request on a socket file with the given bytes."""
 

@@ -123,7 +123,7 @@ class Transaction:
         for change in changes:
             means = Means(self.site.ctx, self.site.control, NoKeep())
             worker = kind(change.kind)
-            follows = any(_touches(earlier.path, change.path) for earlier in wanted)
+            follows = any(_touches(earlier.kind, earlier.path, change.path) for earlier in wanted)
             try:
                 before = worker.before(change, means)
                 after = worker.after(change, before, means)
@@ -208,7 +208,7 @@ class Transaction:
         means = Means(self.site.ctx, self.site.control, manifest.keep(record))
         record["before"] = worker.before(change, means)
         record["after"] = worker.after(change, record["before"], means)
-        follows = any(_touches(str(earlier["path"]), change.path) for earlier in manifest.changes)
+        follows = any(_touches(str(earlier["kind"]), str(earlier["path"]), change.path) for earlier in manifest.changes)
         if not follows and _is_so(record["before"], record["after"]):
             return
         manifest.plan(record)
@@ -345,9 +345,12 @@ def _is_so(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
     return bool(after) and all(before.get(name) == value for name, value in after.items())
 
 
-def _touches(earlier: str, later: str) -> bool:
-    """Whether what is done to one path can decide what is found at another: the same, above or below it."""
-    return earlier == later or later.startswith(earlier + "/") or earlier.startswith(later + "/")
+def _touches(kind_name: str, earlier: str, later: str) -> bool:
+    """Whether what an earlier change does to one path can decide what is found at another: the same one, or above or below it."""
+    if earlier == later:
+        return True
+    # Another owner or mode of a directory makes nothing below it appear or go.
+    return kind_name != "attributes" and (later.startswith(earlier + "/") or earlier.startswith(later + "/"))
 
 
 def _shown(change: Change, state: str) -> dict[str, Any]:

@@ -123,9 +123,9 @@ def test_all_that_is_missing_is_listed_with_its_place_and_its_command(make: Make
         assert name in text
     assert "HR_WORKERS (the backend calls it workers) has a value that is refused" in text
     assert text.count(str(tmp_path / "env")) == 3 and "many" not in text
-    assert any("settings_values: {HR_SMTP_HOST: ..., HR_WORKERS: ...}" in command for command in caught.value.commands)
+    assert "settings_values with HR_SMTP_HOST, HR_WORKERS" in text
     assert any(
-        '"HR_SECRET_KEY": "urlsafe"' in command and "backend_service=hr.service" in command
+        '"HR_SECRET_KEY": true' in command and "backend_service=hr.service" in command
         for command in caught.value.commands
     )
 
@@ -173,7 +173,7 @@ def test_a_refused_value_is_not_replaced_by_a_made_one(make: Make) -> None:
 def test_one_value_too_few_changes_nothing(make: Make) -> None:
     with pytest.raises(Refused) as caught:
         settings.propose(make(values={"smtp_host": "mail.example.org"}))
-    assert "HR_SECRET_KEY" in str(caught.value) and "HR_SMTP_HOST (" not in str(caught.value)
+    assert "HR_SECRET_KEY" in str(caught.value) and "HR_SMTP_HOST is" not in str(caught.value)
 
 
 def test_what_comes_behind_is_found_before_anything_is_written(make: Make) -> None:

@@ -206,6 +206,8 @@ def _generated(work: Work) -> None:
     for key, kind in asked.items():
         need = _need_for(str(key), work.needs)
         name = need.name if need else _named(work, str(key))
+        if str(kind).lower() == "true":
+            kind = settings_values.kind_for(name, work.said) or "urlsafe"
         reason = settings_values.name_reason(name) or settings_values.may_generate(name, str(kind))
         if name in work.given:
             continue
@@ -292,9 +294,15 @@ def _nothing_to_do(work: Work) -> Proposal:
                 f"ansible-playbook playbooks/diagnose-backend-crash.yml -e backend_service={shlex.quote(work.host.backend.name)}"
             ],
         )
-    if outcome != "ok":
-        why = work.test.get("why_not") or work.test.get("statement") or outcome
-        work.notes.append(f"The import test could not tell whether settings are missing: {why}.")
+    if outcome not in ("ok", "withheld"):
+        why = str(
+            work.test.get("why_not") or work.test.get("unavailable") or work.test.get("statement") or outcome
+        ).rstrip(".")
+        if not (work.host.options.get("values") or work.host.options.get("generate")):
+            raise Refused(
+                f"Whether a setting is missing is not known, because the import test gave no answer: {why}. Give the settings, or run it again."
+            )
+        work.notes.append(f"The import test could not tell whether other settings are missing: {why}.")
     return Proposal(
         "No setting is missing or refused, and none was given that differs.",
         restart=False,
@@ -385,17 +393,13 @@ def _commands(work: Work, names: list[str]) -> tuple[list[str], list[str]]:
     """The variables whose value only the user knows, for a vault file, and what to type; for the others a kind is suggested."""
     service = shlex.quote(work.host.backend.name)
     play = f"ansible-playbook playbooks/fix-backend-settings.yml -e backend_service={service}"
-    kinds: dict[str, str] = {}
-    for name in names:
-        kind = settings_values.kind_for(name, work.said)
-        if kind and not work.places.value(name):
-            kinds[name] = kind
+    kinds = [name for name in names if settings_values.kind_for(name, work.said) and not work.places.value(name)]
     told = [name for name in names if name not in kinds]
     commands = []
     if told or not names:
         commands.append("ansible-vault create settings.yml")
         play += " -e @settings.yml --ask-vault-pass"
     if kinds:
-        inside = ", ".join(f'"{name}": "{kind}"' for name, kind in kinds.items())
+        inside = ", ".join(f'"{name}": true' for name in kinds)
         play += f" -e '{{\"settings_generate\": {{{inside}}}}}'"
     return told, [*commands, play]

@@ -73,7 +73,7 @@ def _one(host: Host, image: str, public_key: str) -> str:
         if attempt(["docker", "start", host.name]).returncode != 0:
             remove([host.name] if host.name in names() else [])
             _create(host, image)
-        _wait_booted(host.name)
+        wait_booted(host.name)
     _let_in(host.name, public_key)
     found = address(host.name)
     if found is None:
@@ -94,7 +94,8 @@ def _create(host: Host, image: str) -> None:
     )  # fmt: skip
 
 
-def _wait_booted(name: str) -> None:
+def wait_booted(name: str) -> None:
+    """Wait until systemd in this host has come up."""
     # Polled, since "is-system-running --wait" may find no bus right after the start.
     deadline = time.monotonic() + BOOT_S
     state = ""

@@ -8,10 +8,12 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,23 +27,21 @@ from .hosts import HostError, ZooHost
 
 PLAYBOOK = ROOT / "playbooks" / "fix-backend-crash.yml"
 WORK = STATE / "repair"
-NAMED = "repair_faults"
 FOUND = "repair_hosts"
 # Most of a repair is waiting for the window, so that many go side by side on few cores.
-FORKS = 8
+FORKS = 4
+AT_ONCE = 3
 RECAP = re.compile(r"^(\S+)\s+: ok=(\d+)\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)", re.MULTILINE)
 LIMIT_S = 1500.0
 
 
 @dataclass
 class Played:
-    """One run of the playbook: `changed` counts tasks by inventory name."""
+    """One step, of one or more runs side by side: `changed` counts tasks by inventory name."""
 
-    code: int
     took_s: float
-    text: str
-    bundle: Path | None
-    began: float = 0.0
+    text: str = ""
+    bundles: list[Path] = field(default_factory=list)
     changed: dict[str, int] = field(default_factory=dict)
     broken: list[str] = field(default_factory=list)
 
@@ -50,18 +50,16 @@ def write_inventory(placed: dict[ZooHost, list[Fault]], name: str = "inventory")
     """Write an inventory with one entry per fault, with its service and variables, and one per host for discovery."""
     base = yaml.safe_load(access.HEAD.format(key=access.KEY))["all"]["vars"]
     address = {host: containers.address(host.container) for host in placed}
-    groups = {
-        NAMED: {
-            alias(fault, host): {
+    groups: dict[str, dict[str, Any]] = {FOUND: {}}
+    for host, faults in placed.items():
+        if faults:
+            groups[FOUND][host.container] = {"ansible_host": address[host]}
+        for fault in faults:
+            groups.setdefault(group_of(fault), {})[alias(fault, host)] = {
                 "ansible_host": address[host],
                 "backend_service": fault.service,
                 **(fault.repair.vars if fault.repair else {}),
             }
-            for host, faults in placed.items()
-            for fault in faults
-        },
-        FOUND: {host.container: {"ansible_host": address[host]} for host, faults in placed.items() if faults},
-    }
     WORK.mkdir(parents=True, exist_ok=True)
     path = WORK / f"{name}.yml"
     children = {group: {"hosts": hosts} for group, hosts in groups.items()}
@@ -69,12 +67,24 @@ def write_inventory(placed: dict[ZooHost, list[Fault]], name: str = "inventory")
     return path
 
 
+def group_of(fault: Fault) -> str:
+    """Return the group that a fault is repaired with: Ansible takes different fixes one after the other, runs go side by side."""
+    fixes = fault.repair.fix if fault.repair else ()
+    return f"repair_{fixes[0] if fixes else 'nothing'}"
+
+
+def groups_of(placed: dict[ZooHost, list[Fault]]) -> list[str]:
+    """Return all groups that these faults are in; the one that takes longest first."""
+    found = [group_of(fault) for faults in placed.values() for fault in faults]
+    return sorted(set(found), key=lambda group: -found.count(group))
+
+
 def start(inventory: Path, group: str, step: str, extra: Sequence[str] = ()) -> tuple[subprocess.Popen[bytes], Path]:
     """Start the playbook in a process group of its own; return it and its log."""
-    output = WORK / step
+    output = _output(step, group)
     output.mkdir(parents=True, exist_ok=True)
     output.chmod(0o700)
-    log = WORK / f"{step}.log"
+    log = log_of(step, group)
     with log.open("wb") as stream:
         process = subprocess.Popen(
             [str(Path(sys.executable).with_name("ansible-playbook")), "-i", str(inventory), str(PLAYBOOK), "-f", str(FORKS),
@@ -85,46 +95,65 @@ def start(inventory: Path, group: str, step: str, extra: Sequence[str] = ()) -> 
     return process, log
 
 
-def play(inventory: Path, group: str, step: str, extra: Sequence[str] = ()) -> Played:
-    """Run the playbook to its end."""
+def play(inventory: Path, groups: Sequence[str], step: str, extra: Sequence[str] = ()) -> Played:
+    """Run the playbook to its end, once for each group, some at a time; return what came of all."""
+    clock = time.monotonic()
+    with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
+        runs = list(pool.map(lambda group: _play(inventory, group, step, extra), groups))
+    whole = Played(time.monotonic() - clock)
+    for run in runs:
+        whole.text += run.text
+        whole.bundles += run.bundles
+        whole.changed.update(run.changed)
+        whole.broken += run.broken
+    return whole
+
+
+def _play(inventory: Path, group: str, step: str, extra: Sequence[str]) -> Played:
     began, clock = time.time(), time.monotonic()
     process, log = start(inventory, group, step, extra)
-    code = process.wait(timeout=LIMIT_S)
-    return read(log, step, code, time.monotonic() - clock, began)
-
-
-def read(log: Path, step: str, code: int, took_s: float, began: float) -> Played:
-    """Read a finished run: its recap, and the bundle that it wrote."""
+    try:
+        code = process.wait(timeout=LIMIT_S)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
     text = log.read_text(errors="replace")
     found = RECAP.findall(text)
     if not found:
         raise HostError(f"the playbook ended with {code} before it did anything; its output is in {log}")
-    fresh = [
-        path
-        for path in sorted((WORK / step).glob("backend-diagnostics-*"))
-        if path.is_dir() and path.stat().st_mtime >= began - 1
-    ]
     return Played(
-        code,
-        took_s,
+        time.monotonic() - clock,
         text,
-        fresh[-1] if fresh else None,
-        began,
+        [
+            path
+            for path in sorted(_output(step, group).glob("backend-diagnostics-*"))
+            if path.stat().st_mtime >= began - 1
+        ],
         {name: int(changed) for name, _ok, changed, _unreachable, _failed in found},
         [name for name, _ok, _changed, unreachable, failed in found if int(unreachable) or int(failed)],
     )
 
 
+def log_of(step: str, group: str) -> Path:
+    """Return where the output of a run goes."""
+    return WORK / f"{step}.{group}.log"
+
+
+def _output(step: str, group: str) -> Path:
+    return WORK / f"{step}.{group}"
+
+
 def answers(played: Played) -> dict[tuple[str, str], dict[str, Any]]:
     """Return the verdicts of a run: (inventory name, service) → what became of it."""
     found = {}
-    for path in sorted(played.bundle.rglob("repair.json")) if played.bundle else ():
-        answer = json.loads(path.read_text())
-        found[path.parent.parent.name, path.parent.name.removesuffix(".service")] = answer
+    for path in (path for bundle in played.bundles for path in sorted(bundle.rglob("repair.json"))):
+        found[path.parent.parent.name, path.parent.name.removesuffix(".service")] = json.loads(path.read_text())
     return found
 
 
-def handovers(played: Played, name: str, fault: Fault) -> str:
+def handover(played: Played, name: str, fault: Fault) -> str:
     """Return what HANDOVER.md says about a fault, or nothing."""
-    folders = [played.bundle / name / found for found in (fault.service, fault.unit_name)] if played.bundle else []
-    return "\n".join((folder / "HANDOVER.md").read_text() for folder in folders if (folder / "HANDOVER.md").is_file())
+    paths = [
+        bundle / name / found / "HANDOVER.md" for bundle in played.bundles for found in (fault.service, fault.unit_name)
+    ]
+    return "\n".join(path.read_text() for path in paths if path.is_file())

@@ -92,14 +92,10 @@ def content(described: dict[str, list[Any]], patterns: list[str]) -> dict[str, l
     globs = [pattern for pattern in patterns if not pattern.endswith("/**") and set(pattern) & set("*?[")]
     found: dict[str, list[Any]] = {}
     for path, facts in described.items():
-        if (
-            path in plain
-            or (below and f"{path}/".startswith(below))
-            or any(fnmatch.fnmatchcase(path, glob) for glob in globs)
-        ):
-            # Python writes its bytecode again whenever it likes.
-            if "/__pycache__" not in path:
-                found[path] = [*facts[:4], digest(path) if facts[0].startswith("0o100") else ""]
+        named = path in plain or (below and f"{path}/".startswith(below))
+        # Python writes its bytecode again whenever it likes.
+        if "/__pycache__" not in path and (named or any(fnmatch.fnmatchcase(path, glob) for glob in globs)):
+            found[path] = [*facts[:4], digest(path) if facts[0].startswith("0o100") else ""]
     return found
 
 

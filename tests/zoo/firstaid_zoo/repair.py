@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
@@ -32,6 +33,8 @@ def repairable(faults: list[Fault]) -> list[Fault]:
 def everything(placed: Placed, boot: ZooHost, *, keep: bool) -> int:
     """Ladder, batch without names, and interrupted repairs; 1 when anything isn't as it should be."""
     began = time.monotonic()
+    # What an earlier run left would be searched for secrets again, and read as this one's.
+    shutil.rmtree(playbook.WORK, ignore_errors=True)
     quiet = {
         host: [fault for fault in faults if not fault.repair or not fault.repair.interrupt]
         for host, faults in placed.items()
@@ -66,11 +69,11 @@ def ladder(placed: Placed, *, keep: bool) -> tuple[list[verdicts.Repaired], list
     steps: dict[str, int] = {}
     inventory = playbook.write_inventory(placed)
     first = snapshots(placed)
-    preview = play(inventory, playbook.NAMED, "1-check", CHECK, steps)
+    preview = play(inventory, playbook.groups_of(placed), "1-check", CHECK, steps)
     second = snapshots(placed)
     collateral += compared("check", placed, first, second, touched=False)
     complaints += previews(placed, preview)
-    run = play(inventory, playbook.NAMED, "2-run", (), steps)
+    run = play(inventory, playbook.groups_of(placed), "2-run", (), steps)
     third = snapshots(placed)
     collateral += compared("run", placed, second, third, touched=True)
     results = judged(placed, run)
@@ -84,8 +87,8 @@ def ladder(placed: Placed, *, keep: bool) -> tuple[list[verdicts.Repaired], list
     }
     inventory = playbook.write_inventory(again, "inventory-again")
     third = snapshots(mended)
-    for step, extra in (("3-check", CHECK), ("4-run", ())):
-        played = play(inventory, playbook.NAMED, step, extra, steps)
+    for step, extra in (("3-check", CHECK), ("4-run", ())) if healed else ():
+        played = play(inventory, playbook.groups_of(again), step, extra, steps)
         complaints += [
             f"{step}: {name}: {count} tasks changed something on a healthy backend"
             for name, count in played.changed.items()
@@ -112,7 +115,7 @@ def found(batch: Placed, steps: dict[str, int]) -> list[str]:
     """Repair without naming a service: every sick backend of each host, and only those."""
     complaints = [f"batch: not warm: {sentence}" for sentence in plant(batch)]
     before = snapshots(batch)
-    played = play(playbook.write_inventory(batch, "inventory-batch"), playbook.FOUND, "5-batch", (), steps)
+    played = play(playbook.write_inventory(batch, "inventory-batch"), [playbook.FOUND], "5-batch", (), steps)
     complaints += [f"batch: {line}" for line in compared("batch", batch, before, snapshots(batch), touched=True)]
     answers = playbook.answers(played)
     for host, faults in batch.items():
@@ -167,11 +170,13 @@ def compared(
     ]
 
 
-def play(inventory: Path, group: str, step: str, extra: tuple[str, ...], steps: dict[str, int]) -> playbook.Played:
+def play(
+    inventory: Path, groups: list[str], step: str, extra: tuple[str, ...], steps: dict[str, int]
+) -> playbook.Played:
     """Run one step of the ladder."""
-    played = playbook.play(inventory, group, step, extra)
+    played = playbook.play(inventory, groups, step, extra)
     steps[step] = round(played.took_s)
-    say(f"{step}: {played.took_s:.0f} s, {played.bundle}")
+    say(f"{step}: {played.took_s:.0f} s, {len(played.text) // 1000} kB of output")
     return played
 
 
@@ -205,7 +210,7 @@ def judged(placed: Placed, played: playbook.Played) -> list[verdicts.Repaired]:
         for fault in faults:
             name = alias(fault, host)
             answer = answers.get((name, fault.service))
-            handover = playbook.handovers(played, name, fault)
+            handover = playbook.handover(played, name, fault)
             result = verdicts.judge(fault, host.container, host.short, answer, looks[fault.unit_name], handover)
             result.to_healthy_s = verdicts.to_healthy_s(answer or {})
             results.append(result)

@@ -372,8 +372,9 @@ def _refused(work: Work, why: str, given: Iterable[str] = ()) -> Refused:
         parts.append(f"The code also reads these without a default, and they are not set: {listed}.")
     told, commands = _commands(work, [need.name for need in open_needs])
     if told:
+        # Not as "NAME: value": what follows the name of a secret is hidden from every output.
         parts.append(
-            f"In the file that the first command opens, write settings_values: {{{', '.join(f'{name}: ...' for name in told)}}}."
+            f"In the file that the first command opens, write settings_values with {', '.join(told)} and their values."
         )
     return Refused(" ".join(parts), commands)
 

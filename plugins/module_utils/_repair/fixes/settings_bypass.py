@@ -48,6 +48,8 @@ Type=oneshot
 ExecStart=/bin/rm -f {files}
 ExecStart=/bin/systemctl daemon-reload
 {restart}ExecStart=/bin/systemctl --no-block stop {name}.timer
+# Last, because a reload without it would end this.
+ExecStart=/bin/rm -f {own}
 """
 
 
@@ -130,7 +132,7 @@ def _plan(host: Host, asked: Bypass, unset: Sequence[str], now: float) -> Plan:
     units = [f"{RUNTIME_DIRECTORY}/{name}.{suffix}" for suffix in ("service", "timer")]
     ends = _stamp(now + asked.minutes * 60)
     facts = {"unit": dropin.literal(backend.name), "name": name, "ends": ends, "seconds": asked.minutes * 60}
-    files = dropin.words([dropin.literal(path) for path in (drop.path, env_file, *units)])
+    files = dropin.words([dropin.literal(path) for path in (drop.path, env_file, units[1])])
     restart = (
         f"ExecStart=/bin/systemctl --no-block try-restart {dropin.word(dropin.literal(backend.name))}\n"
         if asked.restart
@@ -149,7 +151,11 @@ def _plan(host: Host, asked: Bypass, unset: Sequence[str], now: float) -> Plan:
     plan = Plan(
         f"Sets {asked.variable} until {ends}, on your request; it is taken away by itself then, or by a reboot.",
         [
-            put(units[0], f"takes {asked.variable} away again", _SERVICE.format(files=files, restart=restart, **facts)),
+            put(
+                units[0],
+                f"takes {asked.variable} away again",
+                _SERVICE.format(files=files, restart=restart, own=dropin.word(dropin.literal(units[0])), **facts),
+            ),
             put(units[1], f"says when: {ends}", _TIMER.format(**facts)),
             Change("start_unit", units[1], "starts the clock before the variable is set"),
             put(env_file, f"sets {asked.variable}", content, 0o600),

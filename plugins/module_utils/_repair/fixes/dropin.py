@@ -69,7 +69,10 @@ def whole(text: str) -> str:
 def _escaped(char: str) -> str:
     if char in _NAMED_ESCAPES:
         return _NAMED_ESCAPES[char]
-    return f"\\x{ord(char):02x}" if ord(char) < 32 or ord(char) == 127 else char
+    if ord(char) < 32:
+        return f"\\x{ord(char):02x}"
+    # Controls and separators beyond ASCII end a line for many a reader, though not for systemd.
+    return f"\\u{ord(char):04x}" if 127 <= ord(char) < 160 or char in "\u2028\u2029" else char
 
 
 @dataclass
@@ -192,6 +195,8 @@ def open_for(backend: Backend, fix: str, directory: str = DIRECTORY) -> DropIn:
             result.text = item["text"]
             result.sections = _sections(settings)
             continue
+        # systemd ignores them elsewhere, and nothing but [Service] is written here.
+        settings = [setting for setting in settings if setting.section == "Service"]
         late = item["kind"] == "dropin" and os.path.basename(item["path"]) > own
         (result.behind if late else result.before).append((item["path"], settings))
         if item["kind"] == "dropin" and os.path.basename(item["path"]) == own:

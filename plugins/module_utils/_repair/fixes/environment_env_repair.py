@@ -106,7 +106,7 @@ def _line_ends(text: str, old: EnvFile, reader: str, result: Repaired) -> str:
     # Inside quotes a line end belongs to the value. That of a line that a backslash was meant to continue does not.
     several = [entry for entry in split(text, False)[0] if entry.last_line > entry.line and entry.quotes]
     if several:
-        if hurts:
+        if hurts and not result.done:
             raise Unclear(
                 f"the value that begins in line {several[0].line} holds carriage returns, which may belong to it"
             )

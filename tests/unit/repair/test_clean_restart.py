@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Optional
 
@@ -63,6 +64,14 @@ def test_a_hung_one_is_restarted(tmp_path: Path) -> None:
     assert clean_restart.propose(site(tmp_path, "running", {"ports": deaf})).restart
     unsure = {**deaf, "owner_visible": False}
     assert not clean_restart.propose(site(tmp_path, "running", {"ports": unsure})).restart
+
+
+def test_one_that_keeps_restarting_is_started_afresh_and_one_on_its_way_is_not(tmp_path: Path) -> None:
+    host = site(tmp_path, "starting")
+    host.control.says = replace(host.control.says, restarts=7)  # type: ignore[attr-defined]
+    assert "7 times" in clean_restart.propose(host).decision
+    host.control.says = replace(host.control.says, restarts=0, main_pid=os.getpid())  # type: ignore[attr-defined]
+    assert clean_restart.propose(host).restart is False
 
 
 def test_nothing_is_restarted_while_the_import_fails(tmp_path: Path) -> None:

@@ -24,6 +24,8 @@ from .leftovers import FOREIGN, LEFTOVER, Judge
 ROTATE_OVER_MB = 100.0
 # A server that has not opened its port after this is taken for hung; before, for starting.
 STARTING_S = 60.0
+# A manual start sets the supervisor's count back, so a backend that this fix started is not taken for a looping one.
+LOOPING = 2
 NEEDED, ALWAYS = "needed", "always"
 # What systemd does not end by itself when it stops a unit.
 LEAVES_BEHIND = ("process", "none")
@@ -72,7 +74,9 @@ def reason_to_restart(host: Host, judge: Judge) -> Optional[str]:
     state = host.control.state()
     if state.state == "failed":
         return f"it has failed: {state.detail}" if state.detail else "it has failed"
-    if state.state == "starting" and not _is_young(judge):
+    if (state.restarts or 0) >= LOOPING and (_is_young(judge) or state.state == "starting"):
+        return f"it keeps restarting ({state.restarts} times since it was last started by somebody)"
+    if state.state == "starting" and not judge.main_pid:
         return f"it doesn't get to run: {state.detail}" if state.detail else "it doesn't get to run"
     if state.state != "running" or _is_young(judge):
         return None

@@ -66,6 +66,11 @@ options:
     type: list
     elements: dict
     default: []
+  causes:
+    description: Further cause files, or directories of them, as for P(firstaid.backend.classify_root_cause#filter).
+    type: list
+    elements: path
+    default: []
 seealso:
   - plugin: firstaid.backend.classify_root_cause
     plugin_type: filter
@@ -104,9 +109,9 @@ _value:
 NAME = "firstaid.backend.remediation_plan"
 
 
-@lru_cache(maxsize=1)
-def _catalogue() -> Catalogue:
-    return load_catalogue()
+@lru_cache(maxsize=4)
+def _catalogue(paths: tuple[str, ...]) -> Catalogue:
+    return load_catalogue(paths)
 
 
 def remediation_plan(
@@ -118,6 +123,7 @@ def remediation_plan(
     decided: Any = None,
     breaker: Any = None,
     tried: Any = None,
+    causes: Any = (),
 ) -> dict[str, Any]:
     """Convert the arguments to plain data at the border, plan, and name the filter in every error."""
     try:
@@ -136,7 +142,7 @@ def remediation_plan(
     if not isinstance(plain[0], dict):
         raise AnsibleFilterError(f"{NAME}: a diagnosis is a mapping, not {type(diagnosis).__name__}")
     try:
-        return plan(plain[0], _catalogue(), limits)
+        return plan(plain[0], _catalogue(tuple(str(path) for path in causes or ())), limits)
     except CatalogueError as exc:
         raise AnsibleFilterError(f"{NAME}: {exc}") from exc
 

@@ -30,7 +30,7 @@ def session_answer(results: Mapping[str, Any]) -> dict[str, Any]:
     _taken_back(rounds, results.get("taken_back") or [])
     verdict, reason = _verdict(results, rounds)
     root = _part(_part(results, "first"), "root_cause")
-    steps = _part(results, "plan").get("steps") or []
+    steps = [] if verdict in ("healed", "nothing_to_do") else _part(results, "plan").get("steps") or []
     answer: dict[str, Any] = {
         "host": results.get("host"),
         "service": results.get("service"),
@@ -46,7 +46,7 @@ def session_answer(results: Mapping[str, Any]) -> dict[str, Any]:
         "rounds": rounds,
         "settled": list(results.get("settled") or []),
         "steps": steps,
-        "commands": [one["command"] for one in steps[:1] if one.get("command") and verdict not in ("healed", "nothing_to_do")],
+        "commands": [one["command"] for one in steps[:1] if one.get("command")],
         "failed": verdict in ("rolled_back", "handed_over"),
     }  # fmt: skip
     answer["lines"] = session_lines(answer)

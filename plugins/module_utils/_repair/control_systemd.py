@@ -23,6 +23,7 @@ RELOAD_S = 90.0
 TAKEN_S = 10.0
 # systemd kills by itself after TimeoutStopSec; this is its time to do so, and the most that is waited for "infinity".
 STOP_GRACE_S, STOP_MOST_S = 15.0, 180.0
+LEFT_S = 3.0
 _PROPERTIES = (
     "Id", "LoadState", "ActiveState", "SubState", "Result", "MainPID", "NRestarts", "UnitFileState", "ControlGroup", "Job",
     "TimeoutStopUSec", "Restart", "Type", "ExecMainStartTimestampMonotonic", "InvocationID",
@@ -99,12 +100,13 @@ class Systemd:
         limit = self._stop_limit(self._show())
         self._order(["--no-block", "stop", "--", self.name])
         if not poll(self._is_down, limit):
-            left = self.pids()
             raise ControlError(
-                f"{self.name} did not stop within {limit:.0f} s ({self.state().detail}"
-                + (f"; still there: process {', '.join(map(str, left[:5]))}" if left else "")
-                + f"): look at `systemctl status {self.name}`"
+                f"{self.name} did not stop within {limit:.0f} s ({self.state().detail}): look at `systemctl status {self.name}`"
             )
+        # systemd is done with it; what KillMode= spared, or what just ends, is seen here.
+        if not poll(lambda: not self.pids(), LEFT_S):
+            left = ", ".join(map(str, self.pids()[:5]))
+            raise ControlError(f"{self.name} is stopped, and left process {left} in its control group (KillMode=)")
 
     def _begin(self, verb: str) -> None:
         before = self._show()
@@ -141,7 +143,7 @@ class Systemd:
             )
 
     def _is_down(self) -> bool:
-        return self._show().get("ActiveState") in ("inactive", "failed") and not self.pids()
+        return self._show().get("ActiveState") in ("inactive", "failed")
 
     def _stop_limit(self, unit: Properties) -> float:
         """Seconds that a stop may take."""

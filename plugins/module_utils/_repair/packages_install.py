@@ -28,6 +28,10 @@ DEFAULT_TIMEOUT_S = 300.0
 MAX_REPORT_BYTES = 64 * 1024 * 1024
 REPORTS_SINCE = (22, 2)
 OTHER_PYTHON_SINCE = (22, 3)
+_RUN_WHEELS = (
+    "import glob,runpy,sys;sys.path[:0]=sorted(glob.glob('{directory}/*.whl'));sys.argv[0]='pip';"
+    "runpy.run_module('pip',run_name='__main__',alter_sys=True)"
+)
 _CREDENTIALS = re.compile(r"(?<=://)[^/\s@]+@")
 
 
@@ -127,8 +131,9 @@ def _bundled_pip(environment: Environment, ctx: Context) -> Optional[Tool]:
     )
     for pattern in patterns:
         for path in sorted(glob.glob(pattern), reverse=True):
-            # A wheel is an archive that Python can run from, so nothing of it gets into the environment.
-            words = (environment.python, "-I", f"{path}/pip")
+            # A wheel is an archive that Python can run from, so nothing of it gets into the environment. Older Debians have pip's
+            # own requirements beside it.
+            words = (environment.python, "-I", "-c", _RUN_WHEELS.format(directory=os.path.dirname(path)))
             if run(environment, [*words, "--version"], ctx, 15).ok:
                 return Tool("pip", words, version_of(os.path.basename(path).split("-")[1]), f"the pip in {path}")
     return None

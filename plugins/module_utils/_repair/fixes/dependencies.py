@@ -106,9 +106,9 @@ def _needs(
         found = _needs_of_module(module, host, declared, inventory, [*absent, *wrong], environment)
         absent = [*found, *(item for item in absent if item.key not in {need.key for need in found})]
         notes = [] if any("all that is declared" in item.why for item in found) else notes
-    if package:
-        absent = _named(package, absent)
-        wrong = _named(package, wrong) or wrong
+    if package and not module:
+        absent = _named(package, absent) or _declared_by_name(package, declared, inventory)
+        wrong = _named(package, wrong) or ([] if absent else wrong)
         if not absent and not wrong:
             _refuse_package(package, inventory, known, unknown, environment)
     failing = test.get("ran") is True and test.get("outcome") not in _SOUND
@@ -131,6 +131,15 @@ def _named(name: str, needs: Sequence[Need]) -> list[Need]:
         for item in needs
         if item.key in keys or any(re.search(rf"(?i)\b{re.escape(key)}\b", item.why) for key in keys)
     ]
+
+
+def _declared_by_name(package: str, declared: Declarations, inventory: Inventory) -> list[Need]:
+    """A distribution that is asked for by name, declared and not installed, although no code imports it: a plugin of another one."""
+    for key in [canonical(package), *candidates(package.split(".")[0], distribution_by_table(package))]:
+        entry = declared.any(key)
+        if entry and key not in inventory.by_key():
+            return [Need(key, f"{entry.name} is declared in {entry.file}:{entry.line} and not installed")]
+    return []
 
 
 def _needs_of_module(

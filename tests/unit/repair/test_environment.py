@@ -395,3 +395,27 @@ def test_nobody_else_may_read_it_afterwards(
     change = readable_for("/x/.env", status, 54321, 54321, "svc")
     assert {name: getattr(change, name) for name in wanted} == wanted and not (change.mode or 0) & 0o007
     assert 54321 not in [entry.gr_gid for entry in grp.getgrall()]
+
+
+def test_a_file_that_a_message_names_is_found_from_the_working_directory(site: Path, units: Path) -> None:
+    write(site / "named.env", "DEMO_KEY=1\n")
+    proposed(host(units, unit(site), {"env_file": "named.env"}), units)
+    assert own(units) == [f"EnvironmentFile={site}/named.env"]
+    write(site / ".env", "DEMO_KEY=1\n")
+    (units / "demo.service.d/90-firstaid-environment.conf").unlink()
+    (site / "named.env").unlink()
+    proposed(host(units, unit(site, "EnvironmentFile=/nowhere/demo.env"), {"env_file": "not-there.env"}), units)
+    assert own(units) == ["EnvironmentFile=", f"EnvironmentFile={site}/.env"]
+
+
+def test_a_later_drop_in_is_named_with_its_line(site: Path, units: Path) -> None:
+    write(site / "main.py", "import first\n")
+    write(site.parent / "lib/first.py")
+    one = host(units, unit(site))
+    path = str(units / "demo.service.d/override.conf")
+    one.backend.unit["files"].append(
+        {"path": path, "kind": "dropin", "text": "[Service]\nEnvironment=PYTHONPATH=/typo\n", "error": None}
+    )
+    answer = refused(one)
+    assert f"{path} is read after" in str(answer) and "line 2" in str(answer)
+    assert any(f"PYTHONPATH={site.parent}/lib" in command for command in answer.commands)

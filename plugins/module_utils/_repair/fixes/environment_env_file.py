@@ -36,17 +36,21 @@ def env_files(draft: Draft) -> None:
         _load_instead(draft, path, source)
         return
     listed = environment.collect(draft.backend, draft.context())
-    files = [item for item in listed["files"] if not path or item["path"] == path]
-    if path and not files:
+    if path:
+        path = os.path.normpath(os.path.join(draft.backend.cwd or "/", path))
+    files = [item for item in listed["files"] if item["path"] == path]
+    if path and not files and os.path.exists(path):
         _add(draft, path)
         return
+    # One that is neither read nor there is only a name in somebody's message: all that are read are looked at.
+    files = files or listed["files"]
     for item in files:
         if item["exists"] is False or item["type"] == "directory":
             _missing(draft, item, listed["candidates"])
         elif item["exists"] and item["readable"] is False:
             _unreadable(draft, item)
         elif item["exists"]:
-            _malformed(draft, item, chosen=bool(path))
+            _malformed(draft, item, chosen=item["path"] == path)
 
 
 def _by_systemd(item: Section) -> bool:

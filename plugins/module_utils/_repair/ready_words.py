@@ -54,7 +54,7 @@ def next_step(backend: Backend, watch: Watch, against: list[str], ready: bool, w
     last = watch.last
     name = shlex.quote(backend.name)
     diagnose = f"Find out why: ansible-playbook playbooks/diagnose-backend-crash.yml -e backend_service={name}."
-    if last is None or watch.hopeless or last.word.state in ("restarting", "failed"):
+    if last is None or watch.hopeless or watch.restarts or watch.rebound or last.word.state in ("restarting", "failed"):
         return diagnose
     if last.word.state == "stopped":
         command = f"supervisorctl start {name}" if backend.runtime == "supervisor" else f"systemctl start {name}"

@@ -51,6 +51,7 @@ class Supervisor:
             )
         self.where = where
         self.full = f"{self.program.group}:{self.program.name}"
+        self._take_over = False
 
     def state(self) -> ServiceState:
         """How the process is now, in supervisord's words."""
@@ -77,12 +78,24 @@ class Supervisor:
         return sorted(pid for pid in own if stats[pid].state != "Z")
 
     def reload(self) -> None:
-        """Have supervisord read its files. What changed takes effect with the next start or restart here, and only for this group."""
-        self._changed()
+        """Have supervisord read its files. What changed takes effect with the next start or restart here, and only for this group.
+
+        A change that somebody else left waiting is not taken over along with a restart, unless nothing but this program is in its group.
+        """
+        fresh, _program = self._find()
+        touched = fresh.config.texts != self.instance.config.texts
+        try:
+            waiting = self.program.group in self._changed()
+        except ControlError:
+            if touched:
+                raise
+            return
+        self._take_over = waiting and (touched or not self._others())
 
     def start(self) -> None:
-        """Start it, its configuration as it is in the files now."""
-        self._apply_configuration()
+        """Start it, with its configuration as ``reload`` found it."""
+        if self._take_over:
+            self._apply_configuration()
         word = self._word()
         if word == "BACKOFF":
             # It waits for its next try; a start is refused until it is taken out of that.
@@ -92,8 +105,8 @@ class Supervisor:
         self._start()
 
     def restart(self) -> None:
-        """Stop it and start it again, its configuration as it is in the files now."""
-        if self._apply_configuration():
+        """Stop it and start it again, with its configuration as ``reload`` found it."""
+        if self._take_over:
             self.start()
             return
         self._stop()
@@ -133,16 +146,19 @@ class Supervisor:
                 f"{self.name} did not stop within {limit:.0f} s ({self._word()}): look at `supervisorctl status`"
             )
 
-    def _apply_configuration(self) -> bool:
-        """Replace the program's group when its configuration changed; True when that was so. Other groups wait for their own order."""
-        changed = self._changed()
-        if self.program.group not in changed:
-            return False
-        group = self.program.group
-        others = {one.program for one in self.instance.programs if one.group == group} - {self.program.program}
-        if others:
+    def _others(self) -> list[str]:
+        """Other programs of its group: they can't be told apart when the group's configuration is replaced."""
+        group = [one.program for one in self.instance.programs if one.group == self.program.group]
+        return sorted({*group} - {self.program.program})
+
+    def _apply_configuration(self) -> None:
+        """Replace the program's group, which stops and starts its processes. Other groups wait for their own order."""
+        changed, group = self._changed(), self.program.group
+        if group not in changed:
+            return
+        if self._others():
             raise ControlError(
-                f"the configuration of {self.name} changed, and taking it over restarts its whole group, {', '.join(sorted(others))} included: "
+                f"the configuration of {self.name} changed, and taking it over restarts its whole group, {', '.join(self._others())} included: "
                 f"do that by hand with `supervisorctl update {group}`"
             )
         ran = self._up_in(group)
@@ -160,7 +176,7 @@ class Supervisor:
         except xmlrpc.client.Fault as fault:
             raise self._refused("take the changed configuration of", fault) from fault
         self.instance, self.program = self._find()
-        return True
+        self._take_over = False
 
     def _up_in(self, group: str) -> set[str]:
         """Processes of a group that run, or are about to."""

@@ -46,7 +46,7 @@ class StartUnit:
 
     def is_before(self, record: Record, means: Means) -> bool:
         """Whether it is as active as it was."""
-        return _active(_name(str(record["path"])), means) == record["before"]["active"]
+        return bool(_active(_name(str(record["path"])), means) == record["before"]["active"])
 
     def is_after(self, record: Record, means: Means) -> bool:
         """Whether it is active."""

@@ -104,7 +104,8 @@ def _may(host: Host, path: str, status: os.stat_result) -> bool:
         folder = os.stat(os.path.dirname(path))
     except OSError:
         return False
-    return status.st_uid == 0 and folder.st_uid == 0 and not folder.st_mode & stat.S_IWOTH
+    # systemd makes the files of StandardOutput= as root, also in the directory of the service user, who could remove them there anyway.
+    return status.st_uid == 0 and folder.st_uid in (0, host.backend.uid) and not folder.st_mode & stat.S_IWOTH
 
 
 def find_writers(path: str, status: os.stat_result, judge: Judge) -> Writers:

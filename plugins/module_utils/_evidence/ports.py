@@ -65,9 +65,14 @@ def collect(backend: Backend, ctx: Context) -> Section:
 
 
 class View:
-    """The sockets of the backend's network namespace, with their owners."""
+    """The sockets of the backend's network namespace, with their owners.
 
-    def __init__(self, backend: Backend, ctx: Context) -> None:
+    :param seconds: how long owners are looked for.
+    :param unknown: how many descriptors that no table shows are asked for their address, on kernels before 6.8.
+    """
+
+    def __init__(self, backend: Backend, ctx: Context, seconds: float = 2.0, unknown: int = 64) -> None:
+        self._unknown = unknown
         self.backend = backend
         self.faults: list[str] = []
         self.stats = proc.scan()
@@ -84,7 +89,7 @@ class View:
             proc.slurp(f"{base}/fib_trie", MIB) or "", proc.slurp(f"{base}/if_inet6", MIB) or ""
         )
         order = [*sorted(self.own_pids), *sorted(pid for pid in self.stats if pid not in self.own_pids)]
-        self.owners = sockets.find_owners(order, min(2.0, ctx.remaining()))
+        self.owners = sockets.find_owners(order, min(seconds, ctx.remaining()))
         self.bound_visible = self._add_bound(here, tables["unix"] or "", base)
         if self.owners.denied:
             self.faults.append(
@@ -118,7 +123,7 @@ class View:
         known = {item.inode for item in self.sockets} | _inodes(unix, 6)
         for name, column in (("udp", 9), ("udp6", 9), ("raw", 9), ("raw6", 9), ("netlink", 9), ("packet", 8)):
             known |= _inodes(proc.slurp(f"{base}/{name}", MIB) or "", column)
-        self.sockets += sockets.bound_by_descriptor(self.owners, known)
+        self.sockets += sockets.bound_by_descriptor(self.owners, known, self._unknown)
         return self.owners.denied == 0
 
     def holders(self, item: Socket) -> list[int]:

@@ -17,6 +17,9 @@ from . import leftovers
 from .leftovers import LEFTOVER, OWN, Judge
 
 SHOWN = 4
+# A busy host, or one with many containers, must not hide a holder from a repair as it may from a look.
+OWNERS_S = 20.0
+MAX_UNKNOWN = 10000
 
 
 @dataclass
@@ -51,7 +54,7 @@ def find(host: Host, judge: Judge, number: Optional[int]) -> Held:
     """Look who holds the port, or the Unix socket; bound sockets that don't listen included."""
     app = host.backend.app
     held = Held(f"port {number}" if number is not None else f"socket {app.uds}")
-    view = View(host.backend, host.ctx)
+    view = View(host.backend, host.ctx, OWNERS_S, MAX_UNKNOWN)
     ephemeral = ephemeral_range()
     # A port that was named by hand may be wanted on any address.
     address = app.host if number == app.port else None

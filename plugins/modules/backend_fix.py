@@ -202,14 +202,14 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.firstaid.backend.plugins.module_utils._evidence.context import Context
 from ansible_collections.firstaid.backend.plugins.module_utils._evidence.runner import place
-from ansible_collections.firstaid.backend.plugins.module_utils._repair import fixes, lock, module_face, session
+from ansible_collections.firstaid.backend.plugins.module_utils._repair import fixing, lock, module_face, session
 from ansible_collections.firstaid.backend.plugins.module_utils._repair.site import Site
 from ansible_collections.firstaid.backend.plugins.module_utils._repair.transaction import Answer, Order, Transaction
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
     **module_face.BACKEND,
     **module_face.APPLICATION,
-    "fix": {"type": "str", "required": True, "choices": list(fixes.FIXES)},
+    "fix": {"type": "str", "required": True, "choices": list(fixing.FIXES)},
     "options": {"type": "dict", "default": {}},
     "secret_options": {"type": "str", "no_log": True},
     "session": {"type": "str"},
@@ -234,7 +234,7 @@ def apply(params: dict[str, Any], ctx: Context, check: bool) -> Answer:
         restart=params["restart"],
         start=params["start"],
     )
-    propose = fixes.load(order.fix)
+    propose = fixing.load(order.fix)
     site = Site(ctx)
     with session.backend_folder(params["state_dir"], site.backend.name, create=not check) as folder:
         if check:

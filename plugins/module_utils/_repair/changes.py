@@ -22,7 +22,15 @@ from .model import Change, Control
 
 # Ansible ships what is imported somewhere, so all are named here; only the one that is asked for is loaded.
 if TYPE_CHECKING:
-    from . import change_bytecode, change_files, change_logs, change_packages, change_ports, change_processes, change_units  # noqa: F401
+    from . import (  # noqa: F401
+        change_bytecode,
+        change_files,
+        change_logs,
+        change_packages,
+        change_ports,
+        change_processes,
+        change_units,
+    )
 
 Record = dict[str, Any]
 State = dict[str, Any]

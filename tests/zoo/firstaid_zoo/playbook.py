@@ -28,6 +28,7 @@ from .hosts import HostError, ZooHost
 PLAYBOOK = ROOT / "playbooks" / "fix-backend-crash.yml"
 WORK = STATE / "repair"
 FOUND = "repair_hosts"
+NOTHING = "repair_nothing"
 # Most of a repair is waiting for the window, so that many go side by side on few cores.
 FORKS = 4
 AT_ONCE = 3
@@ -70,7 +71,7 @@ def write_inventory(placed: dict[ZooHost, list[Fault]], name: str = "inventory")
 def group_of(fault: Fault) -> str:
     """Return the group that a fault is repaired with: Ansible takes different fixes one after the other, runs go side by side."""
     fixes = fault.repair.fix if fault.repair else ()
-    return f"repair_{fixes[0] if fixes else 'nothing'}"
+    return f"repair_{fixes[0]}" if fixes else NOTHING
 
 
 def groups_of(placed: dict[ZooHost, list[Fault]]) -> list[str]:

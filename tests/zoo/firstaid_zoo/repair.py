@@ -30,8 +30,8 @@ def repairable(faults: list[Fault]) -> list[Fault]:
     return [decoys.beside(fault) for fault in faults if fault.repair]
 
 
-def everything(placed: Placed, boot: ZooHost, *, keep: bool) -> int:
-    """Ladder, batch without names, and interrupted repairs; 1 when anything isn't as it should be."""
+def everything(placed: Placed, boot: ZooHost, *, keep: bool, once: bool) -> int:
+    """Ladder, batch without names, and interrupted repairs; 1 when anything isn't as it should be. `once`: only one run and a look."""
     began = time.monotonic()
     # What an earlier run left would be searched for secrets again, and read as this one's.
     shutil.rmtree(playbook.WORK, ignore_errors=True)
@@ -44,7 +44,7 @@ def everything(placed: Placed, boot: ZooHost, *, keep: bool) -> int:
     with ThreadPoolExecutor(max_workers=1) as pool:
         apart = pool.submit(interruptions.all_of, boot, broken_off, keep=keep)
         quiet = {host: faults for host, faults in quiet.items() if faults}
-        results, complaints, collateral, steps = ladder(quiet, keep=keep) if quiet else ([], [], [], {})
+        results, complaints, collateral, steps = ladder(quiet, keep=keep, once=once) if quiet else ([], [], [], {})
         interrupted = apart.result()
     told = {
         "figures": {
@@ -63,20 +63,31 @@ def everything(placed: Placed, boot: ZooHost, *, keep: bool) -> int:
     return show(told)
 
 
-def ladder(placed: Placed, *, keep: bool) -> tuple[list[verdicts.Repaired], list[str], list[str], dict[str, int]]:
-    """Plant, preview, repair, preview again, repair again; then the same faults, as far as they are for it, by discovery."""
-    complaints, collateral = [f"not warm: {sentence}" for sentence in plant(placed)], []
+def ladder(
+    placed: Placed, *, keep: bool, once: bool
+) -> tuple[list[verdicts.Repaired], list[str], list[str], dict[str, int]]:
+    """Plant, preview, repair, preview again, repair again; before that some of them by discovery."""
     steps: dict[str, int] = {}
+    complaints, collateral = [] if once else batch(placed, steps), []
+    complaints += [f"not warm: {sentence}" for sentence in plant(placed)]
     inventory = playbook.write_inventory(placed)
-    first = snapshots(placed)
-    preview = play(inventory, playbook.groups_of(placed), "1-check", CHECK, steps)
     second = snapshots(placed)
-    collateral += compared("check", placed, first, second, touched=False)
-    complaints += previews(placed, preview)
+    if not once:
+        first = second
+        # A fault that is handed over untouched has nothing to preview.
+        groups = [group for group in playbook.groups_of(placed) if group != playbook.NOTHING]
+        preview = play(inventory, groups, "1-check", CHECK, steps)
+        second = snapshots(placed)
+        collateral += compared("check", placed, first, second, touched=False)
+        complaints += previews(placed, preview)
     run = play(inventory, playbook.groups_of(placed), "2-run", (), steps)
     third = snapshots(placed)
     collateral += compared("run", placed, second, third, touched=True)
     results = judged(placed, run)
+    if once:
+        if not keep:
+            clean(placed)
+        return results, complaints + leaks(placed), collateral, steps
     healed = {(result.host, result.fault) for result in results if result.verdict == "healed"}
     mended = {
         host: [_settled(fault, (host.container, fault.name) in healed) for fault in faults]
@@ -99,23 +110,20 @@ def ladder(placed: Placed, *, keep: bool) -> tuple[list[verdicts.Repaired], list
     leaked = leaks(placed)
     if not keep:
         clean(placed)
-    batch = {
-        host: [fault for fault in faults if fault.repair and fault.repair.discovery] for host, faults in placed.items()
-    }
-    batch = {host: faults for host, faults in batch.items() if faults}
-    if batch:
-        if keep:
-            clean(placed)
-        complaints += found(batch, steps)
-        clean(batch)
     return results, complaints + leaked, collateral, steps
 
 
-def found(batch: Placed, steps: dict[str, int]) -> list[str]:
+def batch(placed: Placed, steps: dict[str, int]) -> list[str]:
     """Repair without naming a service: every sick backend of each host, and only those."""
+    few = {
+        host: [fault for fault in faults if fault.repair and fault.repair.discovery] for host, faults in placed.items()
+    }
+    batch = {host: faults for host, faults in few.items() if faults}
+    if not batch:
+        return []
     complaints = [f"batch: not warm: {sentence}" for sentence in plant(batch)]
     before = snapshots(batch)
-    played = play(playbook.write_inventory(batch, "inventory-batch"), [playbook.FOUND], "5-batch", (), steps)
+    played = play(playbook.write_inventory(batch, "inventory-batch"), [playbook.FOUND], "0-batch", (), steps)
     complaints += [f"batch: {line}" for line in compared("batch", batch, before, snapshots(batch), touched=True)]
     answers = playbook.answers(played)
     for host, faults in batch.items():
@@ -124,6 +132,7 @@ def found(batch: Placed, steps: dict[str, int]) -> list[str]:
             answer = answers.get((host.container, fault.service))
             result = verdicts.judge(fault, host.container, host.short, answer, looks[fault.unit_name], "")
             complaints += [f"batch: {fault.name}: {sentence}" for sentence in result.complaints]
+    clean(batch)
     return complaints
 
 

@@ -5,22 +5,19 @@
 
 from __future__ import annotations
 
-import grp
 import hashlib
 import os
-import pwd
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Optional, Union
 
 from . import files
+from .change_words import article, attribute_lines, heading, shown, target_line
 from .changes import ChangeError, Means, Record, State
 from .files import FileError, Look, Place
 from .model import Change
 
 NEW_FILE_MODE = 0o644
 NEW_SECRET_MODE = 0o600
-MAX_DIFF_CHARS = 64 * 1024
 
 
 class _OnDisk:
@@ -60,7 +57,7 @@ class _OnDisk:
     def _put_back(self, place: Place, before: State, means: Means) -> None:
         now = place.look()
         if now.type in ("directory", "other"):
-            raise ChangeError(f"{place.path} is {_article(now.type)} now and was not before: it is left alone")
+            raise ChangeError(f"{place.path} is {article(now.type)} now and was not before: it is left alone")
         if before["type"] == "none":
             if now.exists:
                 place.remove()
@@ -133,9 +130,8 @@ class FileKind(_OnDisk):
         return {
             "before_header": change.path,
             "after_header": change.path,
-            "before": _heading(before, after)
-            + _shown(former if before["exists"] else None, change.secret and "former"),
-            "after": _heading(after, before) + _shown(change.content, change.secret and "new"),
+            "before": heading(before, after) + shown(former if before["exists"] else None, change.secret and "former"),
+            "after": heading(after, before) + shown(change.content, change.secret and "new"),
         }
 
     def _still(self, place: Place, record: Record) -> None:
@@ -192,8 +188,8 @@ class LinkKind(FileKind):
         return {
             "before_header": change.path,
             "after_header": change.path,
-            "before": _target_line(before),
-            "after": _target_line(after),
+            "before": target_line(before),
+            "after": target_line(after),
         }
 
 
@@ -240,8 +236,8 @@ class AttributesKind(_OnDisk):
         return {
             "before_header": change.path,
             "after_header": change.path,
-            "before": _attribute_lines(before),
-            "after": _attribute_lines(self.after(change, before, means)),
+            "before": attribute_lines(before),
+            "after": attribute_lines(self.after(change, before, means)),
         }
 
 
@@ -258,7 +254,7 @@ def _look_before(change: Change, means: Means, allowed: tuple[str, ...], rule: s
             folder = os.fstat(above)
             os.close(above)
     if found.type not in allowed:
-        raise ChangeError(f"{change.path} is {_article(found.type, found.target)}: {rule}; it was left alone")
+        raise ChangeError(f"{change.path} is {article(found.type, found.target)}: {rule}; it was left alone")
     if found.type == "file" and found.links > 1:
         raise ChangeError(f"{change.path} has {found.links} names (hard links): give it a copy of its own first")
     state = found.as_state()
@@ -314,59 +310,6 @@ def _set_attributes(path: str, kind: str, state: State) -> None:
             os.fsync(place.folder)
         finally:
             os.close(descriptor)
-
-
-def _heading(state: State, other: State) -> str:
-    """Attributes stand in a diff of contents only where they differ."""
-    names = ("mode", "uid", "gid")
-    if not state["exists"] or not other["exists"] or all(state.get(name) == other.get(name) for name in names):
-        return ""
-    return _attribute_lines(state) + "\n"
-
-
-def _attribute_lines(state: State) -> str:
-    return f"owner: {_user(state['uid'])}\ngroup: {_group(state['gid'])}\nmode: {state['mode']}\n"
-
-
-def _target_line(state: State) -> str:
-    if state["type"] == "link":
-        return f"symbolic link to {state['target']}\n"
-    return "" if state["type"] == "none" else f"{_article(state['type'])} of {state.get('size')} bytes\n"
-
-
-def _shown(content: Optional[bytes], secret: Union[str, bool]) -> str:
-    """``secret`` is a word for the content that is not shown."""
-    if not content:
-        return ""
-    if secret:
-        # Neither size nor hash: a short secret could be guessed from them.
-        return f"({secret} content, not shown)\n"
-    try:
-        text = content.decode("utf-8")
-    except UnicodeDecodeError:
-        text = "\0"
-    if "\0" in text:
-        return f"(no text, {len(content)} bytes, {hashlib.sha256(content).hexdigest()[:12]})\n"
-    return text if len(text) <= MAX_DIFF_CHARS else text[:MAX_DIFF_CHARS] + "\n(cut)\n"
-
-
-def _article(kind: str, target: Any = None) -> str:
-    table = {"file": "a regular file", "link": "a symbolic link", "directory": "a directory", "none": "not there"}
-    return table.get(kind, "a device, socket or FIFO") + (f" to {target}" if target else "")
-
-
-def _user(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
-
-
-def _group(gid: int) -> str:
-    try:
-        return grp.getgrgid(gid).gr_name
-    except KeyError:
-        return str(gid)
 
 
 @contextmanager

@@ -86,7 +86,12 @@ def roll_back(
 def _undo_one(
     manifest: Manifest, record: Record, means: Means, done: Undone, check: bool, checkpoint: Checkpoint
 ) -> bool:
-    worker = kind(str(record["kind"]))
+    try:
+        worker = kind(str(record["kind"]))
+    except KeyError as exc:
+        raise ChangeError(
+            f"this version does not know changes of kind {record['kind']}: use the one that made it"
+        ) from exc
     path = str(record["path"])
     as_before = worker.is_before(record, means)
     planned = record["state"] == "planned"

@@ -41,7 +41,7 @@ _OPTIONAL = {
     "likely", "against", "requires", "excludes", "ruled_out", "explains", "subject", "remediation", "handover",
     "references", "prior", "permanent", "fallback",
 }  # fmt: skip
-_REMEDIATION = {"role", "vars", "automatic", "when", "why_not"}
+_REMEDIATION = {"role", "vars", "automatic", "when", "why_not", "instead"}
 _HANDOVER = {"commands", "ask", "note"}
 
 
@@ -58,13 +58,17 @@ class Marked(dict[str, Any]):
 
 @dataclass(frozen=True)
 class Remediation:
-    """What repairs a cause: role without its ``fix_``, variables with slots, and when it may run unattended."""
+    """What repairs a cause: role without its ``fix_``, variables with slots, and when it may run unattended.
+
+    The first of ``instead`` whose own ``when`` holds takes its place.
+    """
 
     role: str | None = None
     vars: Mapping[str, str] = field(default_factory=dict)
     automatic: bool = False
     when: tuple[Condition, ...] = ()
     why_not: str = ""
+    instead: tuple[Remediation, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -299,8 +303,10 @@ def _ruled_out(item: Any, file: Path) -> RuledOut:
 
 def _remediation(data: Marked, file: Path, fail: Any) -> Remediation:
     block = data.get("remediation")
-    if block is None:
-        return Remediation()
+    return Remediation() if block is None else _remediation_of(block, file, fail)
+
+
+def _remediation_of(block: Marked, file: Path, fail: Any) -> Remediation:
     if set(block) - _REMEDIATION:
         raise fail("remediation", f"known keys are {', '.join(sorted(_REMEDIATION))}")
     return Remediation(
@@ -309,7 +315,16 @@ def _remediation(data: Marked, file: Path, fail: Any) -> Remediation:
         automatic=bool(block.get("automatic", False)),
         when=_conditions(block, "when", file) if "when" in block else (),
         why_not=" ".join(str(block.get("why_not", "")).split()),
+        instead=tuple(_instead(other, file, fail) for other in block.get("instead", [])),
     )
+
+
+def _instead(block: Any, file: Path, fail: Any) -> Remediation:
+    if not isinstance(block, Marked) or not block.get("role") or not block.get("when") or "instead" in block:
+        raise fail(
+            "remediation", "each entry of 'instead' is a mapping with 'role' and 'when', and no 'instead' of its own"
+        )
+    return _remediation_of(block, file, fail)
 
 
 def _check_slots(cause: Cause, fail: Any) -> None:
@@ -318,7 +333,11 @@ def _check_slots(cause: Cause, fail: Any) -> None:
         "explanation": [cause.explanation],
         "next_check": [cause.next_check],
         "handover": [*cause.commands, cause.ask, cause.note],
-        "remediation": [*cause.remediation.vars.values(), cause.remediation.why_not],
+        "remediation": [
+            text
+            for plan in (cause.remediation, *cause.remediation.instead)
+            for text in (*plan.vars.values(), plan.why_not)
+        ],
     }
     known = {*cause.subject, *STANDARD}
     for key, values in texts.items():

@@ -11,7 +11,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from .catalogue import Catalogue, Cause
+from .catalogue import Catalogue, Cause, Remediation
 from .commands import commands
 from .observe import Observed
 from .subjects import SLOT, fill
@@ -41,10 +41,10 @@ def remediation(
         the obstacle (one of :data:`OBSTACLES`), the margin, the command to type, and the hand-over: commands to look,
         what to ask whom, a note.
     """
-    plan = cause.remediation
-    obstacle, why_not = _obstacle(cause, catalogue, observed, subject, confidence, margin, attested)
+    plan = planned(cause, observed)
+    obstacle, why_not = _obstacle(plan, catalogue, observed, subject, confidence, margin, attested)
     printed = commands(cause.commands, subject, observed.evidence)
-    role, values, command = fix(cause, subject, catalogue)
+    role, values, command = fix(plan, subject, catalogue)
     return {
         "role": role,
         "vars": values,
@@ -62,14 +62,21 @@ def remediation(
     }
 
 
+def planned(cause: Cause, observed: Observed) -> Remediation:
+    """What repairs the cause here: the first of its special cases that the evidence shows, else the usual one."""
+    for other in cause.remediation.instead:
+        if all(condition.holds(observed) for condition in other.when):
+            return other
+    return cause.remediation
+
+
 def fix(
-    cause: Cause, subject: Mapping[str, str], catalogue: Catalogue
+    plan: Remediation, subject: Mapping[str, str], catalogue: Catalogue
 ) -> tuple[str | None, dict[str, str], str | None]:
     """Role, variables and command of the fix for a cause; nothing of it where no role of this collection repairs it.
 
     A variable whose template has a slot that isn't known is left out: the fix then finds out by itself.
     """
-    plan = cause.remediation
     if plan.role is None or plan.role not in catalogue.built_roles:
         return None, {}, None
     values = {
@@ -86,7 +93,7 @@ def _whole(value: str | None) -> bool:
 
 
 def _obstacle(
-    cause: Cause,
+    plan: Remediation,
     catalogue: Catalogue,
     observed: Observed,
     subject: Mapping[str, str],
@@ -95,7 +102,6 @@ def _obstacle(
     attested: bool,
 ) -> tuple[str | None, str | None]:
     """The first reason against fixing it unattended and its sentence, None twice when there is none."""
-    plan = cause.remediation
     own = fill(plan.why_not, subject)
     if plan.role is None:
         return "no_role", own or "No machine should fix this: it needs somebody who knows the application."

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -311,6 +312,21 @@ def _problems(item: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for entry in item.get("malformed") or []:
         if isinstance(entry, Mapping) and entry.get("problem") in _FATAL_PROBLEMS:
             yield str(entry["problem"]).replace("_", " "), entry.get("line")
+
+
+@signal("env_file_refused")
+def env_file_refused(observed: Observed) -> list[Hit]:
+    """The file of variables that the application reads itself is there and its user may not read it, and that was its end."""
+    denied = [seen.raised.message for seen in observed.seen if seen.raised.type == "PermissionError"]
+    hits = []
+    for path, item in _files(observed):
+        name = os.path.basename(str(item.get("path") or ""))
+        if item.get("readable") is not False or not name:
+            continue
+        if any(re.search(rf"""['"/]{re.escape(name)}['"]""", message) for message in denied):
+            cited = cite_fact(path, f"{item.get('path')} can't be read by the backend's user")
+            hits.append(Hit((cited,), captures={"path": str(item.get("path"))}))
+    return hits
 
 
 @signal("env_file_quirk")

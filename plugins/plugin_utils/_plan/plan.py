@@ -160,7 +160,7 @@ def _others(diagnosis: Mapping[str, Any], root: str, catalogue: Catalogue) -> li
                 continue
             known.add(cause.id)
             subject = _mapping(found).get("subject")
-            role, values, _command = fix(cause, _mapping(subject), catalogue)
+            role, values, _command = fix(cause.remediation, _mapping(subject), catalogue)
             steps.append(_step(cause.id, cause.title, subject, role, values, None))
     return steps
 

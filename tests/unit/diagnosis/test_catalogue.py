@@ -15,8 +15,10 @@ from ansible_collections.firstaid.backend.plugins.plugin_utils._diagnosis.catalo
     CatalogueError,
     load_catalogue,
     load_cause,
+    load_examples,
 )
 from ansible_collections.firstaid.backend.plugins.plugin_utils._diagnosis.classify import classify, evidence_from_log
+from ansible_collections.firstaid.backend.plugins.plugin_utils._diagnosis.examples import evidence_of
 from ansible_collections.firstaid.backend.plugins.plugin_utils._diagnosis.patterns import PatternError, compile_pattern
 from ansible_collections.firstaid.backend.plugins.plugin_utils._diagnosis.subjects import clean, fill, fill_command
 
@@ -145,3 +147,12 @@ def test_no_slot_without_words_is_glued_to_a_word() -> None:
 def test_subjects_are_one_line_without_secrets() -> None:
     assert clean("postgresql://me:secret@db/x\x1b[31m\n") == "postgresql://db/x [31m"
     assert len(clean("x" * 999)) == 200
+
+
+def test_a_special_case_takes_the_place_of_the_usual_repair() -> None:
+    example = load_examples(CAUSES_DIR / "permission_denied.yml")[0]
+    remedy = classify(evidence_of(example), load_catalogue())["remediation"]
+    assert (remedy["role"], remedy["automatic"]) == ("firstaid.backend.fix_environment", True)
+    example["evidence"]["environment"]["files"][0]["readable"] = True
+    remedy = classify(evidence_of(example), load_catalogue())["remediation"]
+    assert remedy["role"] != "firstaid.backend.fix_environment"

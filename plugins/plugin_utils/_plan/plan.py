@@ -13,6 +13,8 @@ from .._diagnosis.catalogue import Catalogue
 from .._diagnosis.remedy import fix, gate
 
 PREFIX = "firstaid.backend.fix_"
+# Below this, what else was considered isn't worth a line of the plan.
+FLOOR = 0.3
 # Obstacles that a plan looks at by itself, since the user may set the gates.
 GATES = frozenset({None, "confidence", "margin"})
 # Parts of a subject that only fill texts.
@@ -157,6 +159,8 @@ def _others(diagnosis: Mapping[str, Any], root: str, catalogue: Catalogue) -> li
         for found in diagnosis.get(key) or []:
             cause = catalogue.causes.get(str(_mapping(found).get("id")))
             if cause is None or cause.id in known:
+                continue
+            if key == "candidates" and _number(found.get("confidence")) < FLOOR:
                 continue
             known.add(cause.id)
             subject = _mapping(found).get("subject")

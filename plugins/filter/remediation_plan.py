@@ -53,8 +53,8 @@ options:
     default: true
   decided:
     description:
-      - For each fix the values that the user has given for what a person has to decide, such as C({"settings":
-        ["SECRET_KEY"]}). A step whose options are all among them is no decision any more.
+      - For each fix the names for which the user has given what a person has to decide, such as V(SECRET_KEY) for C(settings).
+        A step whose options are all among them is no decision any more.
     type: dict
     default: {}
   breaker:
@@ -92,7 +92,7 @@ _value:
       type: list
       elements: dict
     verdict:
-      description: V(none) while the first step is to be done, else why there is nothing to do for a machine.
+      description: Null while the first step is to be done, else why there is nothing to do for a machine.
       type: str
       choices: [nothing_to_do, handed_over, planned]
     reason:

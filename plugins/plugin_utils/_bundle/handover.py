@@ -39,6 +39,9 @@ def hand_over(one: Verdict, evidence: Mapping[str, Any], diagnosis: Mapping[str,
     commands = [text.one_line(command) for command in known.get("commands") or []]
     if remedy.get("role") and remedy.get("command"):
         commands.insert(0, text.one_line(remedy["command"]))
+    commands[:0] = [
+        text.one_line(said) for said in one.repair.get("commands") or [] if text.one_line(said) not in commands
+    ]
     if commands:
         lines += ["", "## What to type", "", "```console", *(command.replace("```", "") for command in commands), "```"]
     lines += [

@@ -46,11 +46,19 @@ def session_answer(results: Mapping[str, Any]) -> dict[str, Any]:
         "rounds": rounds,
         "settled": list(results.get("settled") or []),
         "steps": steps,
-        "commands": [one["command"] for one in steps[:1] if one.get("command")],
+        "commands": _commands(verdict, rounds, steps),
         "failed": verdict in ("rolled_back", "handed_over"),
     }  # fmt: skip
     answer["lines"] = session_lines(answer)
     return answer
+
+
+def _commands(verdict: str, rounds: list[dict[str, Any]], steps: list[Any]) -> list[str]:
+    """What to type now: what a fix that was refused says, else the command of the first step."""
+    if rounds and rounds[-1]["outcome"] == "refused" and rounds[-1].get("commands"):
+        return [str(command) for command in rounds[-1]["commands"]]
+    wanted = verdict in ("handed_over", "planned", "rolled_back")
+    return [one["command"] for one in steps[:1] if wanted and one.get("command")]
 
 
 def _behind(first: Mapping[str, Any], last: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -94,6 +102,10 @@ def _verdict(results: Mapping[str, Any], rounds: list[dict[str, Any]]) -> tuple[
     if undone:
         own = str(undone[-1].get("reason") or "")
         return "rolled_back", reason if own in reason or not own else f"{own.rstrip('.')}. {reason}"
+    if last.get("outcome") == "refused":
+        return "handed_over", str(last.get("reason") or reason)
+    if last.get("outcome") == "not_needed":
+        return "handed_over", f"The fix {last.get('fix')} found nothing to do. {last.get('decision') or ''}".rstrip()
     return "handed_over", reason
 
 

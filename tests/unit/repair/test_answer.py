@@ -201,3 +201,9 @@ def test_a_preview_shows_each_step_of_the_plan() -> None:
     later = {**STEP, "automatic": False, "cause": "port_in_use", "subject": "8000", "why_not_automatic": "Later."}
     answer = session(plan={"verdict": "planned", "steps": [STEP, later], "reason": "Only the plan."})
     assert "plan 1" in told(answer) and "port_in_use (8000). Later." in told(answer)
+
+
+def test_a_refusal_says_why_and_what_to_type() -> None:
+    refused = done("refused", run=None, reason="Two places fit.", commands=["ls -ld /srv/*/b"])
+    answer = session(rounds=[refused], plan={**HANDED, "reason": "It was tried in this run and ended refused."})
+    assert answer["reason"] == "Two places fit." and answer["commands"] == ["ls -ld /srv/*/b"]

@@ -239,6 +239,29 @@ class Place:
         os.fsync(self.folder)
 
 
+def follow(path: str) -> tuple[str, Look]:
+    """The path of a file at the end of its links, and what is there. A link that another user made counts only when what it leads to is
+    that user's own: else a service user could make us open, or change, the files of root.
+
+    :raises FileError: there is such a link, or too many.
+    :raises OSError: a directory on the way is missing or can't be opened.
+    """
+    real = path
+    for _number in range(MAX_LINKS):
+        with Place(real) as place:
+            found = place.look(content=True)
+        if found.type != "link":
+            return real, found
+        following = os.path.normpath(os.path.join(os.path.dirname(real), found.target or ""))
+        if found.uid not in (0, os.geteuid()):
+            with Place(following) as place:
+                end = place.look()
+            if end.exists and end.uid != found.uid:
+                raise FileError(f"{real} is a link that user {found.uid} made to a file of another user")
+        real = following
+    raise FileError(f"{path} leads through too many links")
+
+
 def temporary_name() -> str:
     """A name that nobody else uses; it goes to the manifest first, so that a killed run's file is found."""
     return TEMPORARY + secrets.token_hex(8)

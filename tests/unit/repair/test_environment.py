@@ -397,6 +397,20 @@ def test_nobody_else_may_read_it_afterwards(
     assert 54321 not in [entry.gr_gid for entry in grp.getgrall()]
 
 
+@ROOT_ONLY
+@pytest.mark.parametrize("link", [".env", "conf"])
+def test_what_a_users_link_leads_to_is_neither_rewritten_nor_opened(site: Path, units: Path, link: str) -> None:
+    secret = write(site.parent / "etc/secret.env", "export DEMO_KEY=canary-7702\n")
+    (site / link).symlink_to(secret if link == ".env" else secret.parent)
+    os.chown(site / link, 12345, 12345, follow_symlinks=False)
+    path = site / ".env" if link == ".env" else site / "conf/secret.env"
+    answer = refused(host(units, unit(site, f"EnvironmentFile={path}")))
+    assert "user 12345" in str(answer) and "canary" not in str(answer)
+    os.chown(site / link, 0, 0, follow_symlinks=False)
+    proposed(host(units, unit(site, f"EnvironmentFile={path}")), units)
+    assert secret.read_text() == "DEMO_KEY=canary-7702\n"
+
+
 def test_a_file_that_a_message_names_is_found_from_the_working_directory(site: Path, units: Path) -> None:
     write(site / "named.env", "DEMO_KEY=1\n")
     proposed(host(units, unit(site), {"env_file": "named.env"}), units)

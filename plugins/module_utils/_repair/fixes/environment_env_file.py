@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import shlex
 import stat
 from typing import Optional
 
@@ -23,7 +24,7 @@ from ..model import Change, Refused
 from .environment_draft import Draft, NotEvident
 from .environment_env_repair import Unclear, harmful, repair
 from .environment_names import names
-from .environment_trust import objection
+from .environment_trust import objection, planted
 from .environment_world import headline, passed
 
 MAX_SHOWN = 5
@@ -130,7 +131,7 @@ def _sensible(draft: Draft, one: Section, item: Section) -> bool:
         return False
     if "example" in str(one["origin"]) or not one["names"] or one["not_loaded"]:
         return False
-    return objection(one["path"], draft.backend) is None
+    return objection(one["path"], draft.backend) is None and planted(one["path"]) is None
 
 
 def _helps(draft: Draft, path: str, required: bool) -> bool:
@@ -202,6 +203,7 @@ def _unreadable(draft: Draft, item: Section) -> None:
         raise NotEvident(
             f"{path} is {item['type']}, and systemd can't read it: {item['load_error']}.", [f"ls -ld '{path}'"]
         )
+    _no_link_of_others(item["path"])
     access = check(path, identity(backend))
     if access.status is None or backend.uid is None or (access.blocked_at and access.blocked_at != path):
         raise NotEvident(
@@ -218,6 +220,16 @@ def _unreadable(draft: Draft, item: Section) -> None:
     draft.because(
         f"{item['path']} is read by the application itself, and {backend.user} may not read it: {backend.user} is given the right to read it, nobody else is."
     )
+
+
+def _no_link_of_others(path: str) -> None:
+    """A service user may not lead us to the files of others, neither to open nor to rewrite them."""
+    why = planted(path)
+    if why:
+        raise NotEvident(
+            f"{why}: what such a link leads to is not touched. Let root make the link, or put a file in its place.",
+            [f"namei -l {shlex.quote(path)}"],
+        )
 
 
 def readable_for(path: str, status: os.stat_result, uid: int, gid: Optional[int], user: Optional[str]) -> Change:
@@ -259,6 +271,7 @@ def _malformed(draft: Draft, item: Section, chosen: bool) -> None:
     stops = bool(parsed.load_error) and reader == "systemd" and not item["optional"]
     if not chosen and not stops and draft.imported() is not False:
         return
+    _no_link_of_others(item["path"])
     if objection(path, draft.backend):
         raise NotEvident(
             f"{objection(path, draft.backend)}: a file of somebody else's is not rewritten.", [f"ls -l '{path}'"]

@@ -12,6 +12,7 @@ from typing import Optional
 from ..._evidence.env_file import group_name, user_name
 from ..._evidence.model import Backend
 from ..._evidence.requirements import project_directories
+from ..files import FileError, follow
 
 # Directories that hold the trees of many: having one of them in common makes no two paths relatives.
 SHARED = frozenset(
@@ -36,6 +37,17 @@ def objection(path: str, backend: Backend) -> Optional[str]:
         return f"{path} can be written by everybody"
     if status.st_mode & stat.S_IWGRP and status.st_gid not in {0, backend.gid, *backend.groups, status.st_uid}:
         return f"{path} can be written by the group {group_name(status.st_gid)}"
+    return None
+
+
+def planted(path: str) -> Optional[str]:
+    """Why a file is not what the backend's owner may lead us to, as a clause: a link into the files of somebody else."""
+    try:
+        follow(path)
+    except FileError as exc:
+        return str(exc)
+    except OSError:
+        return None
     return None
 
 

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,10 +12,9 @@ from typing import Optional
 
 from ..._evidence.env_file import EnvFile, intended_name, parse
 from ..._evidence.env_file_split import split
-from ..files import FileError, Look, Place, words
+from ..files import FileError, follow, words
 from ..model import Refused
 
-MAX_LINKS = 8
 # Both sides of the change in how systemd ends comments (254).
 _VERSIONS = (253, 254)
 # No reader takes anything in these for more than itself.
@@ -87,7 +85,7 @@ def look(path: str, reader: str, optional: bool = False) -> Target:
     """Read a file as one in which variables can be written. Never raises; ``problem`` says what is in the way."""
     target = Target(path, reader, optional=optional, real=path)
     try:
-        found = _real(target)
+        target.real, found = follow(path)
     except FileNotFoundError:
         return target
     except FileError as exc:
@@ -111,23 +109,6 @@ def look(path: str, reader: str, optional: bool = False) -> Target:
     elif found.links > 1:
         target.problem = "it has several names (hard links)"
     return target
-
-
-def _real(target: Target) -> Look:
-    """What is at the end of the links. A link that another user made counts only when its target is that user's own file."""
-    for _number in range(MAX_LINKS):
-        with Place(target.real) as place:
-            found = place.look(content=True)
-        if found.type != "link":
-            return found
-        following = os.path.normpath(os.path.join(os.path.dirname(target.real), found.target or ""))
-        if found.uid not in (0, os.geteuid()):
-            with Place(following) as place:
-                end = place.look()
-            if end.exists and end.uid != found.uid:
-                raise FileError(f"{target.real} is a link that user {found.uid} made to a file of another user")
-        target.real = following
-    raise FileError(f"{target.path} leads through too many links")
 
 
 def loaded(parsed: EnvFile, reader: str) -> dict[str, str]:

@@ -147,8 +147,10 @@ def _breaker(step: Mapping[str, Any], breaker: Mapping[str, Any]) -> str | None:
 
 def _is_decided(step: Mapping[str, Any], decided: Mapping[str, Sequence[str]]) -> bool:
     """Whether the user has given beforehand what a person has to decide: a value for the variable that is missing."""
-    given = decided.get(step["fix"] or "", ())
-    return bool(given) and all(value in given for value in step["options"].values())
+    given = [str(name).lower() for name in decided.get(step["fix"] or "", ())]
+    wanted = [str(value).lower() for value in step["options"].values()]
+    # A field of a settings class is called without the prefix that its variable has.
+    return bool(given) and all(any(name == value or name.endswith(f"_{value}") for name in given) for value in wanted)
 
 
 def _others(diagnosis: Mapping[str, Any], root: str, catalogue: Catalogue) -> list[dict[str, Any]]:

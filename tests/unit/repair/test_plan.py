@@ -126,6 +126,9 @@ def test_a_value_given_beforehand_decides() -> None:
     sick = diagnosis(remediation=remedy)
     assert plan(sick, CATALOGUE, Limits(decided={"settings": ["OTHER"]}))["verdict"] == "handed_over"
     assert plan(sick, CATALOGUE, Limits(decided={"settings": ["API_KEY"]}))["verdict"] is None
+    # A field of a settings class is called without the prefix of its variable.
+    assert plan(sick, CATALOGUE, Limits(decided={"settings": ["SHOP_API_KEY"]}))["verdict"] is None
+    assert plan(sick, CATALOGUE, Limits(decided={"settings": ["SHOPAPI_KEY"]}))["verdict"] == "handed_over"
     sick["root_cause"]["attested"] = False
     assert plan(sick, CATALOGUE, Limits(decided={"settings": ["API_KEY"]}))["verdict"] == "handed_over"
 

@@ -152,9 +152,18 @@ def answers(played: Played) -> dict[tuple[str, str], dict[str, Any]]:
     return found
 
 
+def first_look(played: Played, name: str, fault: Fault) -> str:
+    """Return when the evidence of a fault was gathered first, by its host's clock, or nothing."""
+    for path in _of(played, name, fault, "evidence.json"):
+        return str((json.loads(path.read_text()).get("clock") or {}).get("now") or "")
+    return ""
+
+
 def handover(played: Played, name: str, fault: Fault) -> str:
     """Return what HANDOVER.md says about a fault, or nothing."""
-    paths = [
-        bundle / name / found / "HANDOVER.md" for bundle in played.bundles for found in (fault.service, fault.unit_name)
-    ]
-    return "\n".join(path.read_text() for path in paths if path.is_file())
+    return "\n".join(path.read_text() for path in _of(played, name, fault, "HANDOVER.md"))
+
+
+def _of(played: Played, name: str, fault: Fault, file: str) -> list[Path]:
+    paths = [bundle / name / found / file for bundle in played.bundles for found in (fault.service, fault.unit_name)]
+    return [path for path in paths if path.is_file()]

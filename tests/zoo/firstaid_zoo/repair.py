@@ -221,7 +221,9 @@ def judged(placed: Placed, played: playbook.Played) -> list[verdicts.Repaired]:
             answer = answers.get((name, fault.service))
             handover = playbook.handover(played, name, fault)
             result = verdicts.judge(fault, host.container, host.short, answer, looks[fault.unit_name], handover)
-            result.to_healthy_s = verdicts.to_healthy_s(answer or {})
+            if result.verdict == "healed":
+                since = looks[fault.unit_name]["active_since"]
+                result.to_healthy_s = verdicts.to_healthy_s(playbook.first_look(played, name, fault), since)
             results.append(result)
     return results
 

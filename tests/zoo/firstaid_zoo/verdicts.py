@@ -8,12 +8,13 @@ from __future__ import annotations
 import re
 import statistics
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from .catalogue import Fault, fill_in
 from .snapshot import _seconds as seconds
 
-STAYS = ("healed", "progress", "unverified", "preview", "not_needed")
+STAYS = ("healed", "progress", "unverified")
 
 
 @dataclass
@@ -127,10 +128,14 @@ def previewed(fault: Fault, short: str, text: str) -> list[str]:
     return ["the preview does not name what would be changed"]
 
 
-def to_healthy_s(answer: dict[str, Any]) -> float | None:
-    """Return the seconds from the first look at a backend to its being healthy again, as far as the report says."""
-    waited = answer.get("seconds")
-    return float(waited) if isinstance(waited, (int, float)) else None
+def to_healthy_s(first_look: str, active_since: str) -> float | None:
+    """Return the seconds from the first look at a backend to the start that lasted; hosts and controller share one clock."""
+    try:
+        looked = datetime.fromisoformat(first_look)
+        started = datetime.strptime(f"{active_since} +0000", "%a %Y-%m-%d %H:%M:%S UTC %z")
+    except ValueError:
+        return None
+    return round(max((started - looked).total_seconds(), 0.0), 1)
 
 
 def figures(results: list[Repaired], collateral: list[str]) -> dict[str, Any]:

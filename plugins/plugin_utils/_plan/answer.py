@@ -38,8 +38,8 @@ def repair_answer(results: Mapping[str, Any]) -> dict[str, Any]:
     :param results: ``host``, ``service``, ``fix``, ``cause``, ``subject``, ``options``, ``check`` (check mode), ``dispatched`` (a dispatcher judges),
         ``keep`` (leave it when it isn't healthy), ``error`` (a sentence when a step failed), and the results of the steps: ``begin``,
         ``change``, ``verify`` and ``rollback``, each empty when it was not reached.
-    :returns: ``outcome`` with ``reason``, ``run``, ``decision``, ``proof``, ``changes``, ``timeline``, ``waited``, ``commands``, ``notes``, ``failed``
-        and ``lines``.
+    :returns: ``outcome`` with ``reason``, ``run``, ``decision``, ``proof``, ``changes``, ``timeline``, ``waited``, ``commands``, ``notes``, ``failed``,
+        ``lost`` (the connection was cut, and the module may still be at work on the host) and ``lines``.
     """
     change, verify, rollback = (_part(results, name) for name in ("change", "verify", "rollback"))
     outcome, reason = _outcome(results)
@@ -61,6 +61,7 @@ def repair_answer(results: Mapping[str, Any]) -> dict[str, Any]:
         "notes": _notes(change, rollback, verify, outcome),
         "refused_paths": rollback.get("refused_paths") or change.get("refused_paths") or [],
         "changed": bool(change.get("changed")),
+        "lost": any(_part(results, name).get("unreachable") for name in ("change", "verify", "rollback")),
         "failed": outcome not in GOOD,
     }  # fmt: skip
     answer["lines"] = lines(answer, str(results.get("host") or ""), str(results.get("service") or ""))

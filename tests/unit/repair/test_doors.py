@@ -13,14 +13,18 @@ import yaml
 
 from ansible_collections.firstaid.backend.plugins.plugin_utils._diagnosis.catalogue import (
     COLLECTION_DIR,
-    Cause,
+    Remediation,
     load_catalogue,
 )
 from ansible_collections.firstaid.backend.plugins.plugin_utils._diagnosis.remedy import fix
 
 ROOT = COLLECTION_DIR.resolve()
 CATALOGUE = load_catalogue()
-BUILT = [cause for cause in CATALOGUE.causes.values() if cause.remediation.role in CATALOGUE.built_roles]
+# Each cause with what repairs it, its special cases too.
+PLANNED = [
+    (cause.id, plan) for cause in CATALOGUE.causes.values() for plan in (cause.remediation, *cause.remediation.instead)
+]
+BUILT = [pytest.param(plan, id=f"{cause}-{plan.role}") for cause, plan in PLANNED if plan.role in CATALOGUE.built_roles]
 FIXES = sorted(CATALOGUE.built_roles)
 
 
@@ -30,24 +34,24 @@ def specs(role: str) -> dict[str, Any]:
     return options
 
 
-@pytest.mark.parametrize("cause", BUILT, ids=lambda cause: cause.id)
-def test_the_variables_of_a_cause_are_variables_of_its_role(cause: Cause) -> None:
-    known = specs(f"fix_{cause.remediation.role}")
-    assert set(cause.remediation.vars) <= set(known)
-    for name, value in cause.remediation.vars.items():
+@pytest.mark.parametrize("plan", BUILT)
+def test_the_variables_of_a_cause_are_variables_of_its_role(plan: Remediation) -> None:
+    known = specs(f"fix_{plan.role}")
+    assert set(plan.vars) <= set(known)
+    for name, value in plan.vars.items():
         choices = known[name].get("choices")
         assert "{" in value or not choices or value in choices
 
 
-@pytest.mark.parametrize("cause", BUILT, ids=lambda cause: cause.id)
-def test_the_variables_of_a_cause_carry_the_prefix_of_its_role(cause: Cause) -> None:
+@pytest.mark.parametrize("plan", BUILT)
+def test_the_variables_of_a_cause_carry_the_prefix_of_its_role(plan: Remediation) -> None:
     """The dispatcher takes the prefix off to get the fix's own option."""
-    assert all(name.startswith(f"{cause.remediation.role}_") for name in cause.remediation.vars)
+    assert all(name.startswith(f"{plan.role}_") for name in plan.vars)
 
 
-@pytest.mark.parametrize("cause", BUILT, ids=lambda cause: cause.id)
-def test_a_slot_that_is_not_known_is_not_printed(cause: Cause) -> None:
-    _role, values, command = fix(cause, {}, CATALOGUE)
+@pytest.mark.parametrize("plan", BUILT)
+def test_a_slot_that_is_not_known_is_not_printed(plan: Remediation) -> None:
+    _role, values, command = fix(plan, {}, CATALOGUE)
     assert command is not None
     assert all("{" not in value and value for value in values.values())
     assert "{" not in command and "=''" not in command and not command.endswith("=")

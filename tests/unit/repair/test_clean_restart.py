@@ -94,6 +94,7 @@ def test_only_stale_pid_files_go(tmp_path: Path) -> None:
     gone, ours, odd = tmp_path / "gone.pid", tmp_path / "ours.pid", tmp_path / "odd.pid"
     gone.write_text("4194303\n")
     ours.write_text(f"{os.getpid()}\n")
+    os.utime(ours, (1000000, 1000000))
     odd.write_text("a poem\n")
     for path, expected in ((gone, "is gone"), (ours, "another program"), (odd, None)):
         argv = [sys.executable, "-m", "gunicorn", "--pid", str(path), "main:app"]
@@ -105,6 +106,25 @@ def test_only_stale_pid_files_go(tmp_path: Path) -> None:
         assert not any(
             c.kind == "file" for c in clean_restart.propose(site(tmp_path, "running", argv=argv, when="always")).changes
         )
+
+
+def test_the_pid_file_of_a_process_that_may_have_written_it_stays(tmp_path: Path) -> None:
+    path = tmp_path / "shared.pid"
+    path.write_text(f"{os.getpid()}\n")
+    argv = [sys.executable, "-m", "gunicorn", "--pid", str(path), "main:app"]
+    proposal = clean_restart.propose(site(tmp_path, argv=argv))
+    assert "file" not in kinds(proposal) and any("left alone" in note for note in proposal.notes)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give files away")
+def test_the_servers_configuration_does_not_make_us_remove_files_of_others(tmp_path: Path) -> None:
+    marker = tmp_path / "nologin"
+    marker.write_text("")
+    (tmp_path / "gunicorn.conf.py").write_text(f"pidfile = '{marker}'\n")
+    host = site(tmp_path, argv=[sys.executable, "-m", "gunicorn", "main:app"])
+    for uid, wanted in ((0, ["file"]), (12345, [])):
+        host.backend.uid = uid
+        assert [kind for kind in kinds(clean_restart.propose(host)) if kind == "file"] == wanted
 
 
 def tree(root: Path) -> dict[str, Path]:

@@ -52,7 +52,7 @@ def propose(host: Host) -> Proposal:
         changes.append(Change("stop", host.backend.name, why, options={"grace_s": grace}))
     changes += [leftovers.change(judge, pid, why, grace) for pid, why in sorted(found.items())]
     ending = set(found)
-    changes += clean_restart_pids.changes(host, judge, ending)
+    changes += clean_restart_pids.changes(host, judge, ending, notes)
     over = _number(host, "rotate_over_mb", ROTATE_OVER_MB)
     changes += clean_restart_logs.changes(host, judge, over, reason is not None, notes)
     if reason is not None:

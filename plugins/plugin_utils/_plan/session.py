@@ -15,6 +15,8 @@ from .plan import subject_name
 VERDICTS = ("healed", "rolled_back", "handed_over", "nothing_to_do", "planned")
 # After these nothing more is tried: what the host is like isn't known any more, or all is well.
 LAST = frozenset({"healed", "failed", "rollback_refused", "preview"})
+# Obstacles to a fix that its door would not overcome.
+_BY_HAND = frozenset({"no_role", "not_built", "condition"})
 _GUTTER = 12
 
 
@@ -23,7 +25,8 @@ def session_answer(results: Mapping[str, Any]) -> dict[str, Any]:
 
     :param results: ``host``, ``service``, ``runtime``, ``session``, ``begin`` (result of the lock), ``plan`` (the last one), ``first`` and ``last`` (the
         diagnoses), ``rounds`` (answers of the fixes, in order), ``settled`` (interrupted runs and how they ended), ``taken_back``
-        (results of rolling back at the end, each with ``run``), ``error``, ``check`` and ``max_rounds``.
+        (results of rolling back at the end, each with ``run``), ``error``, ``check``, and ``preview`` (nothing was to
+        be changed, so that nothing fails).
     :returns: ``verdict``, ``reason``, ``cause``, ``title``, ``subject``, ``runs``, ``rounds``, ``settled``, ``commands``, ``failed`` and ``lines``.
     """
     rounds = [dict(one) for one in results.get("rounds") or []]
@@ -46,19 +49,33 @@ def session_answer(results: Mapping[str, Any]) -> dict[str, Any]:
         "rounds": rounds,
         "settled": list(results.get("settled") or []),
         "steps": steps,
-        "commands": _commands(verdict, rounds, steps),
-        "failed": verdict in ("rolled_back", "handed_over"),
+        "commands": _commands(verdict, rounds, steps, _remedy(results)),
+        "ask": _ask(verdict, results),
+        "failed": verdict in ("rolled_back", "handed_over") and not results.get("preview"),
     }  # fmt: skip
     answer["lines"] = session_lines(answer)
     return answer
 
 
-def _commands(verdict: str, rounds: list[dict[str, Any]], steps: list[Any]) -> list[str]:
-    """What to type now: what a fix that was refused says, else the command of the first step."""
+def _commands(verdict: str, rounds: list[dict[str, Any]], steps: list[Any], remedy: Mapping[str, Any]) -> list[str]:
+    """What to type now: what a fix that was refused says; what shows more where no fix would do; else the fix itself."""
     if rounds and rounds[-1]["outcome"] == "refused" and rounds[-1].get("commands"):
         return [str(command) for command in rounds[-1]["commands"]]
+    if verdict == "handed_over" and remedy.get("obstacle") in _BY_HAND:
+        return [str(command) for command in _part(remedy, "handover").get("commands") or []][:2]
     wanted = verdict in ("handed_over", "planned", "rolled_back")
     return [one["command"] for one in steps[:1] if wanted and one.get("command")]
+
+
+def _ask(verdict: str, results: Mapping[str, Any]) -> str:
+    """Whom to ask what, where no fix would do."""
+    remedy = _remedy(results)
+    by_hand = verdict in ("handed_over", "rolled_back") and remedy.get("obstacle") in _BY_HAND
+    return text.one_line(_part(remedy, "handover").get("ask") or "") if by_hand else ""
+
+
+def _remedy(results: Mapping[str, Any]) -> Mapping[str, Any]:
+    return _part(_part(results, "last"), "remediation")
 
 
 def _behind(first: Mapping[str, Any], last: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -149,9 +166,10 @@ def session_lines(answer: Mapping[str, Any]) -> list[str]:
             )
             shown += _field(f"plan {number}", what if step["automatic"] else f"{what}. {step['why_not_automatic']}")
     shown += _field("verdict", f"{str(answer['verdict']).replace('_', ' ').upper()}. {answer['reason']}")
-    for command in answer["commands"]:
+    shown += _field("ask", answer["ask"])
+    for number, command in enumerate(answer["commands"]):
         first, *more = text.wrap_command(str(command), " " * _GUTTER)
-        shown += [f"{'next':<{_GUTTER}}{first.strip()}", *more]
+        shown += [f"{'' if number else 'next':<{_GUTTER}}{first.strip()}", *more]
     return [line.rstrip() for line in shown]
 
 

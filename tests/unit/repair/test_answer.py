@@ -207,3 +207,17 @@ def test_a_refusal_says_why_and_what_to_type() -> None:
     refused = done("refused", run=None, reason="Two places fit.", commands=["ls -ld /srv/*/b"])
     answer = session(rounds=[refused], plan={**HANDED, "reason": "It was tried in this run and ended refused."})
     assert answer["reason"] == "Two places fit." and answer["commands"] == ["ls -ld /srv/*/b"]
+
+
+def test_where_no_fix_would_do_it_says_whom_to_ask() -> None:
+    remedy = {
+        "obstacle": "condition",
+        "handover": {"ask": "Whoever runs it: should it?", "commands": ["ss -tln", "ps -p 7", "id"]},
+    }
+    answer = session(plan=HANDED, last={**DIAGNOSIS, "remediation": remedy})
+    assert answer["ask"] == "Whoever runs it: should it?" and answer["commands"] == ["ss -tln", "ps -p 7"]
+    assert "ask Whoever runs it: should it? next ss -tln ps -p 7" in told(answer)
+
+
+def test_a_preview_fails_nobody() -> None:
+    assert session(plan=HANDED)["failed"] and not session(plan=HANDED, preview=True)["failed"]

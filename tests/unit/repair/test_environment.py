@@ -422,6 +422,17 @@ def test_a_file_that_a_message_names_is_found_from_the_working_directory(site: P
     assert own(units) == ["EnvironmentFile=", f"EnvironmentFile={site}/.env"]
 
 
+@ROOT_ONLY
+def test_a_file_of_roots_is_not_handed_over_because_a_message_names_it(site: Path, units: Path) -> None:
+    secret = write(site.parent.parent / "root/secret.env", "DEMO_KEY=canary-7703\n")
+    secret.chmod(0o600)
+    more = {"uid": 12345, "gid": 12345, "groups": [12345], "user": "svc"}
+    answer = refused(host(units, unit(site), {"env_file": str(secret)}, **more))
+    assert "environment_env_file_source" in str(answer) and "canary" not in str(answer)
+    proposed(host(units, unit(site), {"env_file": str(secret)}), units)
+    assert own(units) == [f"EnvironmentFile={secret}"]
+
+
 def test_a_later_drop_in_is_named_with_its_line(site: Path, units: Path) -> None:
     write(site / "main.py", "import first\n")
     write(site.parent / "lib/first.py")

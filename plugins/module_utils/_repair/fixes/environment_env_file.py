@@ -24,7 +24,7 @@ from ..model import Change, Refused
 from .environment_draft import Draft, NotEvident
 from .environment_env_repair import Unclear, harmful, repair
 from .environment_names import names
-from .environment_trust import objection, planted
+from .environment_trust import objection, own, planted
 from .environment_world import headline, passed
 
 MAX_SHOWN = 5
@@ -76,6 +76,14 @@ def _load_instead(draft: Draft, path: str, source: str) -> None:
 def _add(draft: Draft, path: str) -> None:
     """A file that the user names and the backend does not read yet."""
     _check_chosen(path, draft, "environment_env_file")
+    _no_link_of_others(path)
+    if not check(path, identity(draft.backend)).readable and not own(path, draft.backend):
+        # systemd reads it as root, and a log line may have named it.
+        raise Refused(
+            f"{path} exists, isn't the backend's, and {draft.backend.user} may not read it: loading it would hand its content over. If it is meant, "
+            "say so with environment_env_file_source.",
+            [f"ls -l {shlex.quote(path)}"],
+        )
     draft.because(f"{path} is loaded, as environment_env_file says.")
     draft.use_env_file(path, None)
 

@@ -347,6 +347,11 @@ def runs_same_code(process: Process, backend: Backend) -> bool:
     return any(os.path.normpath(os.path.join(process.cwd or "/", word)) == wanted for word in words[:3])
 
 
+def same_command(process: Process, argv: list[str]) -> bool:
+    """Whether a process runs a command with all its arguments; how its interpreter was called does not matter."""
+    return bool(argv) and _significant(process.argv) == _significant(argv)
+
+
 def _significant(argv: list[str]) -> list[str]:
     """The command without its interpreter: ``/venv/bin/python3 -u app.py`` and ``python app.py`` are one program."""
     words = list(argv)

@@ -18,7 +18,7 @@ from bench import Table, apply, kinds, make
 
 from ansible_collections.firstaid.backend.plugins.module_utils._evidence import proc
 from ansible_collections.firstaid.backend.plugins.module_utils._repair.change_ports import on_port
-from ansible_collections.firstaid.backend.plugins.module_utils._repair.fixes import port
+from ansible_collections.firstaid.backend.plugins.module_utils._repair.fixes import leftovers, port
 from ansible_collections.firstaid.backend.plugins.module_utils._repair.model import Host, Refused
 
 SERVER = """
@@ -112,6 +112,23 @@ def test_a_leftover_is_ended_and_the_port_is_free(site: Site, more: tuple[str, .
     assert not os.path.exists(f"/proc/{pid}") or (proc.read_stat(pid) or proc.scan()[1]).state == "Z"
     again = port.propose(site.host("running"))
     assert (again.changes, again.restart) == ([], False)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_copy_on_another_port_is_no_leftover(site: Site, tmp_path: Path, known: bool) -> None:
+    """Two units on one code: what the other one left, or somebody runs by hand, is none of ours."""
+    (tmp_path / "second").mkdir()
+    other = Site(tmp_path / "second")
+    argv = [*site.argv()[:-1], str(other.port)]
+    pid = site.detached(argv)
+    if not orphaned(pid):
+        pytest.skip("orphans go to a subreaper here")
+    host = site.host()
+    host.backend.app.port = site.port if known else None
+    verdict = leftovers.Judge(host).verdict(pid)
+    assert verdict.kind == leftovers.FOREIGN and (str(other.port) if known else "arguments") in verdict.why
+    host.backend.argv, host.backend.app.port = argv, other.port
+    assert leftovers.Judge(host).verdict(pid).kind == leftovers.LEFTOVER
 
 
 def test_who_is_still_watched_by_its_parent_is_left_alone(site: Site) -> None:

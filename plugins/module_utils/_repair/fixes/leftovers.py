@@ -8,10 +8,12 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass, field
-from typing import Optional
+from typing import Optional, Union
 
 from ..._evidence import proc
+from ..._evidence.ports import View
 from ..._evidence.redaction import Redactor
+from ..._evidence.sockets import LISTENING
 from ..ending import Who
 from ..model import Change, Host
 
@@ -39,6 +41,7 @@ class Judge:
     main_pid: Optional[int] = None
     state: str = "unknown"
     _seen: dict[int, Verdict] = field(default_factory=dict)
+    _view: Optional[View] = None
 
     def __post_init__(self) -> None:
         state = self.host.control.state()
@@ -71,7 +74,7 @@ class Judge:
             return self._in_group(process, holds_port)
         if pid in self._tree:
             return Verdict(OWN, "it is a process of the running backend")
-        return self._outside(process)
+        return self._outside(process, holds_port)
 
     def _in_group(self, process: proc.Process, holds_port: bool) -> Verdict:
         """Of a process in the unit's own control group: what is older than its main process was left behind by an earlier start."""
@@ -86,7 +89,7 @@ class Judge:
             return Verdict(LEFTOVER, f"it is in the control group of {name}, whose main process is gone")
         return Verdict(OWN, f"it is a process of {name}, which is starting")
 
-    def _outside(self, process: proc.Process) -> Verdict:
+    def _outside(self, process: proc.Process, holds_port: bool) -> Verdict:
         """Of a process anywhere else: user, interpreter, code and a parent that is gone have to agree."""
         backend = self.host.backend
         units = [unit for unit in _services(process.cgroup) if unit not in self._own_units()]
@@ -98,6 +101,9 @@ class Judge:
             return Verdict(FOREIGN, "it runs something else than the backend's command")
         if not _same_interpreter(process, backend.python):
             return Verdict(FOREIGN, f"it runs with another interpreter ({process.exe})")
+        other = None if holds_port else self._other_copy(process)
+        if other:
+            return Verdict(FOREIGN, other)
         if _terminal(process.pid):
             return Verdict(FOREIGN, "it runs in a terminal, so somebody may be at work with it")
         if _TRACED.search(proc.slurp(f"/proc/{process.pid}/status") or ""):
@@ -107,9 +113,31 @@ class Judge:
             above = self.verdict(parent)
             if above.kind != LEFTOVER:
                 return Verdict(FOREIGN, f"process {parent} ({self.stats[parent].comm}) started it and still runs")
-        return Verdict(
-            LEFTOVER, "user, interpreter, command and directory are the backend's, and who started it is gone"
-        )
+        return Verdict(LEFTOVER, "user, interpreter, code and directory are the backend's, and who started it is gone")
+
+    def _other_copy(self, process: proc.Process) -> Optional[str]:
+        """Why a process that runs the same code is another copy of it, such as one for another port or queue; None for this backend's."""
+        app = self.host.backend.app
+        wanted = {place for place in (app.port, app.uds) if place}
+        has = self._listens(process.pid)
+        if wanted & has:
+            return None
+        if wanted and has:
+            return f"it listens on {', '.join(sorted(map(str, has)))}, which isn't the backend's"
+        if any(proc.same_command(process, argv) for argv in (self.host.backend.argv, app.argv)):
+            return None
+        return "its command is not the backend's in all its arguments"
+
+    def _listens(self, pid: int) -> set[Union[int, str]]:
+        """The ports and Unix sockets on which a process listens."""
+        if self._view is None:
+            self._view = View(self.host.backend, self.host.ctx)
+        found: set[Union[int, str]] = set()
+        for item in self._view.sockets:
+            if item.state == LISTENING and pid in self._view.holders(item):
+                place = item.address if item.proto == "unix" else item.port
+                found.update([place] if place else [])
+        return found
 
     def _own_units(self) -> set[str]:
         """Units in whose control group a leftover may be: its own, and supervisord's, which is that of all its programs."""

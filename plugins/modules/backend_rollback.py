@@ -184,6 +184,7 @@ def _taken_back(folder: Folder, manifest: Manifest, control: Control, ctx: Conte
             ],
         }
     done = roll_back(manifest, control, ctx, check)
+    session.name_later_runs(folder, manifest.run, done.refused)
     if not check:
         session.end_run(folder, manifest.run, done.outcome)
     return {

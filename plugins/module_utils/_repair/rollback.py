@@ -76,7 +76,10 @@ def roll_back(
     # All of them: a run that was killed here before has undone some and read nothing.
     done.problem = reload_for(control, manifest.changes) or done.problem
     checkpoint("reloaded after undo")
-    done.service, problem = put_back(control, manifest.data["service_before"], bool(manifest.data.get("restart")))
+    # Where all stands as it was, what runs now holds it, and a restart would only disturb it.
+    stands = bool(done.refused) and all(record["state"] != "undone" for record in manifest.changes)
+    ordered = bool(manifest.data.get("restart")) and not stands
+    done.service, problem = put_back(control, manifest.data["service_before"], ordered)
     done.problem = done.problem or problem
     checkpoint("service put back")
     _save(manifest, done, state="undone")

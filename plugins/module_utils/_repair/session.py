@@ -218,6 +218,22 @@ def pick_run(folder: Folder, run: str) -> Optional[Manifest]:
     return None
 
 
+def name_later_runs(folder: Folder, run: str, refused: list[dict[str, str]]) -> None:
+    """Where a later run changed a path that a rollback left alone, say which, in place of the reason."""
+    for name in manifest.runs(folder):
+        if name <= run or not refused:
+            continue
+        try:
+            later = manifest.load(folder, name)
+        except StateError:
+            continue
+        paths = {str(record["path"]) for record in later.changes if record["state"] != "undone"}
+        later.close()
+        for entry in refused:
+            if entry["path"] in paths:
+                entry["why"] = f"run {name} ({later.data['fix']}) changed it afterwards: take that one back first"
+
+
 def _names(folder: Folder, run: str) -> list[str]:
     below = folder.folder(run)
     try:

@@ -6,11 +6,12 @@ from __future__ import annotations
 import base64
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-from worlds import FileSite, World
+from worlds import NAME, FileSite, World
 
 from ansible_collections.firstaid.backend.plugins.module_utils._evidence.context import Context
 from ansible_collections.firstaid.backend.plugins.module_utils._repair import module_face, session, site, store
@@ -210,6 +211,27 @@ def test_what_somebody_changed_since_is_left_alone_and_the_rest_comes_back(world
     assert (world.app / "settings.env").read_text() == "A=mine\n"
     assert os.readlink(world.app / "link") == "gone"
     assert world.rows()[-1]["outcome"] == "rollback_refused"
+
+
+def test_a_rollback_that_changes_nothing_disturbs_nothing_and_names_the_later_run(world: World) -> None:
+    path = world.app / "settings.env"
+
+    def add(line: bytes) -> str:
+        content = path.read_bytes() + line
+        return str(world.fix(lambda _host: Proposal("Adds.", [Change("file", str(path), "it lacks", content)])).run)
+
+    first = add(b"B=2\n")
+    time.sleep(1.1)  # run ids sort by the second
+    second = add(b"C=3\n")
+    orders = world.orders
+    done = world.roll_back(first)
+    assert done is not None and done.outcome == "rollback_refused" and done.undone == []
+    assert world.orders == orders and done.service == "running" and path.read_text() == "A=1\nB=2\nC=3\n"
+    with session.backend_folder(world.state_dir, NAME) as folder:
+        session.name_later_runs(folder, first, done.refused)
+    assert second in done.refused[0]["why"]
+    assert all(found and found.outcome == "rolled_back" for found in map(world.roll_back, (second, first)))
+    assert path.read_text() == "A=1\n" and len(world.orders) == len(orders) + 2
 
 
 def test_when_the_disk_fills_up_the_files_are_put_back_all_the_same(

@@ -30,8 +30,10 @@ NEEDED, ALWAYS = "needed", "always"
 # What systemd does not end by itself when it stops a unit.
 LEAVES_BEHIND = ("process", "none")
 # Directories that hold much else than one backend's code.
-SHARED = frozenset("/ /bin /boot /dev /etc /home /lib /lib64 /media /mnt /opt /proc /root /run /sbin /srv /sys /tmp /usr /usr/bin /usr/lib"
-    " /usr/local /usr/local/bin /usr/local/lib /usr/sbin /usr/share /var /var/lib /var/log /var/opt /var/tmp /var/www".split())  # fmt: skip
+SHARED = frozenset(
+    "/ /bin /boot /dev /etc /home /lib /lib64 /media /mnt /opt /proc /root /run /sbin /srv /sys /tmp /usr /usr/bin /usr/lib "
+    "/usr/local /usr/local/bin /usr/local/lib /usr/sbin /usr/share /var /var/lib /var/log /var/opt /var/tmp /var/www".split()
+)
 
 
 def propose(host: Host) -> Proposal:

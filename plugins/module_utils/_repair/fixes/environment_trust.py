@@ -72,7 +72,7 @@ def own(path: str, backend: Backend) -> bool:
     """Whether a path lies in the backend's own tree."""
     real = os.path.realpath(path)
     for directory in own_directories(backend):
-        for top in {directory, os.path.realpath(directory)}:
+        for top in (directory, os.path.realpath(directory)):
             if real == top or real.startswith(top.rstrip("/") + "/"):
                 return True
     return False

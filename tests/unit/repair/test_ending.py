@@ -94,7 +94,7 @@ def test_another_process_under_the_same_number_is_left_alone(start: Start) -> No
     assert process.poll() is None
 
 
-@pytest.mark.parametrize("pid", [0, 1, os.getpid()])
+@pytest.mark.parametrize("pid", [0, 1, os.getpid()], ids=["none", "first", "own"])
 def test_neither_we_nor_the_first_process_can_be_ended(pid: int) -> None:
     with pytest.raises(StillThere):
         ending.send(Who(pid, 0), signal.SIGTERM)

@@ -22,6 +22,7 @@ from ansible_collections.firstaid.backend.plugins.plugin_utils._diagnosis.classi
     classify,
     evidence_from_log,
 )
+from ansible_collections.firstaid.backend.plugins.plugin_utils._diagnosis.present import of_present_start
 
 DOCUMENTATION = r"""
 name: classify_root_cause
@@ -52,6 +53,12 @@ options:
   host:
     description: The host's name in the inventory, for the commands to type. Without it they have no C(--limit).
     type: str
+  present_start:
+    description:
+      - Whether only the present start counts, for a backend that runs and isn't well. What its earlier starts left in logs, in the supervisor's
+        messages and counters, and as the last exit, is left out then.
+    type: bool
+    default: false
 notes:
   - A cause that another one explains is listed as a symptom, not as a candidate. C(start_limit_hit) nearly always is one.
   - V(unknown) is an answer. It is given when nothing is likely enough, and RV(_value.next_check) says what would decide.
@@ -130,7 +137,9 @@ def _catalogue(paths: tuple[str, ...]) -> Catalogue:
     return load_catalogue(paths)
 
 
-def classify_root_cause(evidence: Any, causes: Any = (), host: Any = None) -> dict[str, Any]:
+def classify_root_cause(
+    evidence: Any, causes: Any = (), host: Any = None, present_start: bool = False
+) -> dict[str, Any]:
     """Convert the argument to plain data at the border, classify, and name the filter in every error."""
     try:
         plain = json.loads(json.dumps(evidence))
@@ -139,6 +148,8 @@ def classify_root_cause(evidence: Any, causes: Any = (), host: Any = None) -> di
         raise AnsibleFilterError(f"{NAME}: the evidence must be plain data, as backend_info returns it: {exc}") from exc
     try:
         document = evidence_from_log(plain) if isinstance(plain, str) else plain
+        if present_start and isinstance(document, dict):
+            document = of_present_start(document)
         return classify(document, _catalogue(tuple(str(path) for path in paths)), str(host) if host else None)
     except (EvidenceError, CatalogueError) as exc:
         raise AnsibleFilterError(f"{NAME}: {exc}") from exc

@@ -17,6 +17,7 @@ from ansible_collections.firstaid.backend.plugins.plugin_utils._diagnosis.classi
     classify,
     evidence_from_log,
 )
+from ansible_collections.firstaid.backend.plugins.plugin_utils._diagnosis.present import of_present_start
 
 CATALOGUE = load_catalogue()
 MISSING = """\
@@ -239,3 +240,22 @@ def test_a_log_that_could_not_be_read_is_not_silent() -> None:
     assert diagnosis["root_cause"]["id"] == "unknown"
     assert diagnosis["state"] == "failed"
     assert diagnosis["evidence_gaps"] == ["logs: the time budget was used up"]
+
+
+def test_of_a_backend_that_outlived_its_earlier_starts_only_the_present_one_counts() -> None:
+    complaint = "five.service: Ignoring invalid environment assignment 'KEY=<redacted>': /etc/five.env"
+    lines = [f"systemd[1]: {complaint}", *MISSING.format(module="httpx").splitlines()]
+    attempts = [
+        {"invocation": "a", "segments": [{"first_line": 1, "lines": lines, "offsets_s": [0.0] * len(lines)}]},
+        {"invocation": "b", "segments": [{"first_line": 9, "lines": ["INFO: Started"], "offsets_s": [0.0]}]},
+    ]
+    service = {**RUNNING, "restarts": 3, "messages": [complaint], "exit": {"code": 1}}
+    sources = [{"id": "journal", "kind": "journal", "attempts": attempts}]
+    evidence = {"schema": 1, "service": service, "logs": {"sources": sources}, "health": {"status": 500}}
+    before = copy.deepcopy(evidence)
+    diagnosis = classify(of_present_start(evidence), CATALOGUE)
+    assert diagnosis["root_cause"]["id"] in ("unknown", "healthy") and not diagnosis["contributing"]
+    assert evidence == before
+    attempts.append(attempts.pop(0))
+    assert classify(of_present_start(evidence), CATALOGUE)["root_cause"]["id"] not in ("unknown", "healthy")
+    assert of_present_start({"service": 3, "logs": {"sources": [3]}}) == {"service": 3, "logs": {"sources": [3]}}

@@ -236,3 +236,11 @@ def test_wheels_are_the_same_every_time_and_locks_name_their_hash():
 def test_a_recap_is_read():
     text = "env.d12                    : ok=21   changed=2    unreachable=0    failed=1    skipped=3    rescued=0    ignored=0"
     assert playbook.RECAP.findall(text) == [("env.d12", "21", "2", "0", "1")]
+
+
+def test_the_few_that_stand_for_all_hold_every_fix_and_every_interruption():
+    few = [fault.repair for fault in FAULTS.values() if fault.repair and fault.repair.brief]
+    fixes = {fix for repair in few for fix in repair.fix}
+    assert fixes == {fix for fault in FAULTS.values() if fault.repair for fix in fault.repair.fix}
+    assert {repair.expected for repair in few} == set(catalogue.VERDICTS)
+    assert {repair.interrupt for repair in few} - {""} == set(interruptions.KINDS)

@@ -40,6 +40,7 @@ REPAIR_KEYS = {
     "told",
     "interrupt",
     "discovery",
+    "brief",
 }
 VERDICTS = ("healed", "rolled_back", "handed_over")
 
@@ -102,6 +103,8 @@ class Repair:
     interrupt: str = ""
     # Also repaired in the batch that names no service.
     discovery: bool = False
+    # One of the few that stand for all where time is short.
+    brief: bool = False
 
     @property
     def runs(self) -> bool:

@@ -25,9 +25,9 @@ CHECK = ("--check", "--diff")
 RESULTS = "repair-results.json"
 
 
-def repairable(faults: list[Fault]) -> list[Fault]:
-    """Return those that say what a repair has to make of them, with their decoys."""
-    return [decoys.beside(fault) for fault in faults if fault.repair]
+def repairable(faults: list[Fault], *, brief: bool = False) -> list[Fault]:
+    """Return those that say what a repair has to make of them, with their decoys; `brief`: the few that stand for all."""
+    return [decoys.beside(fault) for fault in faults if fault.repair and (fault.repair.brief or not brief)]
 
 
 def everything(placed: Placed, boot: ZooHost, *, keep: bool, once: bool) -> int:

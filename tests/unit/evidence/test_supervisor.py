@@ -147,7 +147,12 @@ class Server(threading.Thread):
 
     def run(self) -> None:
         client, _address = self.listener.accept()
-        self.asked = client.recv(65536)
+        # Head and body arrive in any number of pieces; who answers before the last one breaks the client's pipe.
+        while not self.asked.endswith(b"</methodCall>\n"):
+            piece = client.recv(65536)
+            if not piece:
+                break
+            self.asked += piece
         client.sendall(self.answer)
         client.close()
 

@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from ansible_collections.firstaid.backend.plugins.module_utils._repair import module_face
 from ansible_collections.firstaid.backend.plugins.plugin_utils._diagnosis.catalogue import (
     COLLECTION_DIR,
     Remediation,
@@ -93,3 +95,27 @@ def test_defaults_and_argument_specs_name_the_same(role: str) -> None:
 def test_the_dispatcher_takes_what_the_diagnosis_takes() -> None:
     assert set(specs("diagnose")) - set(specs("remediate")) == {"backend_fail_when_sick"}
     assert Path(ROOT / "roles" / "remediate" / "README.md").is_file()
+
+
+@pytest.mark.parametrize(
+    ("module", "wanted"),
+    [("backend_fix", {*module_face.BACKEND, *module_face.APPLICATION}), ("backend_rollback", {"redaction_extra"})],
+)
+def test_what_the_user_says_of_the_backend_reaches_the_module(module: str, wanted: set[str]) -> None:
+    """Above all backend_import_test: false, with which nothing of the backend's code may be run."""
+    calls = [
+        (file.name, task[f"firstaid.backend.{module}"])
+        for file in sorted((ROOT / "roles").glob("*/tasks/*.yml"))
+        for task in _tasks(yaml.safe_load(file.read_text(encoding="utf-8")))
+        if f"firstaid.backend.{module}" in task
+    ]
+    assert calls
+    for name, arguments in calls:
+        assert wanted <= set(arguments), name
+
+
+def _tasks(found: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    for task in found:
+        yield task
+        for part in ("block", "rescue", "always"):
+            yield from _tasks(task.get(part, []))

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: cause_examples
 short_description: Run the examples of cause files
-version_added: 0.1.0
+version_added: 0.2.0
 description:
   - Checks cause files of your own and classifies the examples that they carry, with the whole catalogue of the collection.
   - A file needs at least one example of each kind, C(hit), C(miss) and C(look_alike).

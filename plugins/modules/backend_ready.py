@@ -21,15 +21,6 @@ description:
     meanwhile, or when its workers keep ending.
   - It changes nothing. It sends GET requests to the backend, and reads.
 options:
-  service:
-    description: The unit or supervisord program. The suffix C(.service) may be left out.
-    type: str
-    required: true
-  runtime:
-    description: What supervises the service. With V(auto), systemd is asked first, then supervisord.
-    type: str
-    choices: [auto, systemd, supervisor]
-    default: auto
   window:
     description:
       - Seconds for which everything has to hold without a break, from 1 to 3600.
@@ -104,18 +95,12 @@ options:
   env_file:
     description: An environment file that the application reads by itself, for what it says about the port.
     type: path
-  supervisor_config:
-    description: Configuration file of supervisord. Without it, the files that supervisord itself would use are tried.
-    type: path
   session:
     description: Id of the session that M(firstaid.backend.backend_session) began. Its lock is renewed while this module waits.
     type: str
-  state_dir:
-    description: Where the state of repairs is kept on the target.
-    type: path
-    default: /var/lib/firstaid
 extends_documentation_fragment:
   - firstaid.backend.attributes
+  - firstaid.backend.backend
 attributes:
   check_mode:
     description: Can run in C(check_mode) without changing anything.
@@ -253,6 +238,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.firstaid.backend.plugins.module_utils._evidence.model import Unavailable
 from ansible_collections.firstaid.backend.plugins.module_utils._evidence.selection import InputError
+from ansible_collections.firstaid.backend.plugins.module_utils._repair import module_face
 from ansible_collections.firstaid.backend.plugins.module_utils._repair.lock import Locked
 from ansible_collections.firstaid.backend.plugins.module_utils._repair.ready import check
 from ansible_collections.firstaid.backend.plugins.module_utils._repair.store import StateError
@@ -263,8 +249,7 @@ URL_ARGUMENTS: dict[str, dict[str, Any]] = {
     "body": {"type": "raw"},
 }
 ARGUMENTS: dict[str, dict[str, Any]] = {
-    "service": {"type": "str", "required": True},
-    "runtime": {"type": "str", "choices": ["auto", "systemd", "supervisor"], "default": "auto"},
+    **module_face.BACKEND,
     "window": {"type": "float"},
     "deadline": {"type": "float", "default": 120},
     "health_url": {"type": "str"},
@@ -278,9 +263,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "code_dir": {"type": "path"},
     "user": {"type": "str"},
     "env_file": {"type": "path"},
-    "supervisor_config": {"type": "path"},
     "session": {"type": "str"},
-    "state_dir": {"type": "path", "default": "/var/lib/firstaid"},
 }
 # Lowest and highest sensible value.
 LIMITS = {"window": (1, 3600), "deadline": (1, 3600), "port": (1, 65535)}

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 import yaml
 
+from ansible_collections.firstaid.backend.plugins.doc_fragments.backend import ModuleDocFragment
 from ansible_collections.firstaid.backend.plugins.module_utils._evidence import app, choose
 from ansible_collections.firstaid.backend.plugins.module_utils._evidence.context import Context
 from ansible_collections.firstaid.backend.plugins.module_utils._evidence.model import App, Backend
@@ -180,7 +181,10 @@ def test_the_lock_of_the_session_is_kept(run: Run, tmp_path: Path) -> None:
 
 
 def test_the_documentation_tells_every_option() -> None:
-    options = yaml.safe_load(backend_ready.DOCUMENTATION)["options"]
+    options = {
+        **yaml.safe_load(ModuleDocFragment.DOCUMENTATION)["options"],
+        **yaml.safe_load(backend_ready.DOCUMENTATION)["options"],
+    }
     assert set(options) == set(backend_ready.ARGUMENTS)
     for name, spec in backend_ready.ARGUMENTS.items():
         assert {key: options[name].get(key) for key in ("type", "default", "elements")} == {

@@ -22,7 +22,10 @@ from ansible_collections.firstaid.backend.plugins.plugin_utils._diagnosis.classi
     classify,
     evidence_from_log,
 )
-from ansible_collections.firstaid.backend.plugins.plugin_utils._diagnosis.present import of_present_start
+from ansible_collections.firstaid.backend.plugins.plugin_utils._diagnosis.present import (
+    of_attempts_since,
+    of_present_start,
+)
 
 DOCUMENTATION = r"""
 name: classify_root_cause
@@ -58,6 +61,12 @@ options:
       - Whether only the present start counts, for a backend that runs and isn't well. What its earlier starts left in logs, in the supervisor's
         messages and counters, and as the last exit, is left out then.
     type: bool
+    default: false
+  since:
+    description:
+      - A time of the target's clock in ISO 8601, as RV(firstaid.backend.backend_ready#module:began). Attempts in logs that had ended by then say
+        nothing about what was changed since, and are left out. Where no log has a later attempt, the last one of each counts.
+    type: str
     default: false
 notes:
   - A cause that another one explains is listed as a symptom, not as a candidate. C(start_limit_hit) nearly always is one.
@@ -138,7 +147,7 @@ def _catalogue(paths: tuple[str, ...]) -> Catalogue:
 
 
 def classify_root_cause(
-    evidence: Any, causes: Any = (), host: Any = None, present_start: bool = False
+    evidence: Any, causes: Any = (), host: Any = None, present_start: bool = False, since: Any = None
 ) -> dict[str, Any]:
     """Convert the argument to plain data at the border, classify, and name the filter in every error."""
     try:
@@ -150,8 +159,10 @@ def classify_root_cause(
         document = evidence_from_log(plain) if isinstance(plain, str) else plain
         if present_start and isinstance(document, dict):
             document = of_present_start(document)
+        elif since is not None and isinstance(document, dict):
+            document = of_attempts_since(document, str(since))
         return classify(document, _catalogue(tuple(str(path) for path in paths)), str(host) if host else None)
-    except (EvidenceError, CatalogueError) as exc:
+    except (EvidenceError, CatalogueError, ValueError) as exc:
         raise AnsibleFilterError(f"{NAME}: {exc}") from exc
 
 

@@ -159,6 +159,10 @@ runtime:
   description: What supervises it.
   returned: success
   type: str
+began:
+  description: When the first look was taken, by the target's clock, in ISO 8601 UTC.
+  returned: success
+  type: str
 waited:
   description: Seconds from the first look to the last.
   returned: success

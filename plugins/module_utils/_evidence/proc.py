@@ -265,7 +265,8 @@ def in_cgroup(cgroup: Optional[str], wanted: Optional[str], prefix: str = "") ->
 def own_pids(backend: Backend, stats: dict[int, Stat]) -> set[int]:
     """The backend's processes: what the supervisor recorded, its cgroup, and their descendants.
 
-    Where the supervisor gives no cgroup (supervisord), the process group and session of the main process count too.
+    Where the supervisor gives no cgroup (supervisord), the process group of the main process counts too. What an earlier start left
+    in the cgroup (KillMode=process) isn't the present start's: older than the main process, which it didn't start, and without a living parent in there.
     """
     own = {pid for pid in [*backend.pids, backend.main_pid or 0] if pid in stats}
     if backend.cgroup and backend.cgroup != "/":
@@ -273,14 +274,24 @@ def own_pids(backend: Backend, stats: dict[int, Stat]) -> set[int]:
         for pid in stats:
             if in_cgroup(parse_cgroup(slurp(f"{PROC}/{pid}/cgroup") or ""), backend.cgroup, prefix):
                 own.add(pid)
+        if backend.main_pid in stats:
+            begun = stats[backend.main_pid].start_ticks
+            here = {pid: stats[pid] for pid in own}
+            old = {pid for pid, stat in here.items() if stat.start_ticks < begun and stat.ppid not in own}
+            own -= with_descendants(old - ancestors(backend.main_pid, stats), here)
     elif backend.main_pid in stats:
         own.update(pid for pid, stat in stats.items() if stat.pgrp == backend.main_pid)
-    grown = True
+    return with_descendants(own, stats)
+
+
+def with_descendants(pids: set[int], stats: dict[int, Stat]) -> set[int]:
+    """These processes and all that they started, directly or not, as long as the parents live."""
+    found, grown = set(pids), bool(pids)
     while grown:
-        children = {pid for pid, stat in stats.items() if stat.ppid in own and pid not in own}
+        children = {pid for pid, stat in stats.items() if stat.ppid in found and pid not in found}
         grown = bool(children)
-        own |= children
-    return own
+        found |= children
+    return found
 
 
 def ancestors(pid: int, stats: dict[int, Stat]) -> set[int]:

@@ -95,7 +95,7 @@ def collect(backend: Backend, ctx: Context) -> Section:
     begun = time.monotonic()
     own = [proc.inspect(stats[pid], count_fds=True) for pid in sorted(own_pids)[:MAX_PROCESSES]]
     copies = find_copies(backend, stats, own_pids)
-    leftovers = [process for process in copies if not (process.unit or "").endswith(".service")]
+    leftovers = [item for item in copies if item.unit == backend.name or not (item.unit or "").endswith(".service")]
     living = [process for process in own if process.stat.state != "Z"]
     blocked = _blocked(living[:MAX_BLOCKED])
     section: Section = {

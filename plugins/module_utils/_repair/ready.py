@@ -14,6 +14,7 @@ from typing import Any, Optional
 from .._evidence import app, choose, proc, processes
 from .._evidence.context import Context
 from .._evidence.model import Backend
+from .._evidence.proc import iso
 from .._evidence.redaction import learn, redact
 from . import ready_look, ready_port, ready_window
 from .ready_health import Endpoint, Expectation, HealthLook, ask_all, expected_body
@@ -171,6 +172,7 @@ def answer(watcher: Watcher, once: bool) -> dict[str, Any]:
         "ready": ready,
         "reason": reason(watcher.backend, watch, against, watcher.deadline, once, ready),
         "next_step": next_step(watcher.backend, watch, against, ready, watcher.window),
+        "began": iso(time.time() - watcher.elapsed()),
         "waited": round(watcher.elapsed(), 1),
         "window": watcher.window.seconds,
         "window_because": watcher.window.because,
@@ -186,7 +188,10 @@ def answer(watcher: Watcher, once: bool) -> dict[str, Any]:
         return dict(clean)
     # The verdict holds no text of the backend's.
     return {
-        **{key: told[key] for key in ("service", "runtime", "ready", "waited", "window", "deadline", "restarts")},
+        **{
+            key: told[key]
+            for key in ("service", "runtime", "ready", "began", "waited", "window", "deadline", "restarts")
+        },
         "reason": str(clean["unavailable"]),
         "next_step": "Look at the backend by hand: the details were withheld.",
         "window_because": "",

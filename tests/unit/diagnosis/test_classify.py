@@ -17,7 +17,10 @@ from ansible_collections.firstaid.backend.plugins.plugin_utils._diagnosis.classi
     classify,
     evidence_from_log,
 )
-from ansible_collections.firstaid.backend.plugins.plugin_utils._diagnosis.present import of_present_start
+from ansible_collections.firstaid.backend.plugins.plugin_utils._diagnosis.present import (
+    of_attempts_since,
+    of_present_start,
+)
 
 CATALOGUE = load_catalogue()
 MISSING = """\
@@ -259,3 +262,29 @@ def test_of_a_backend_that_outlived_its_earlier_starts_only_the_present_one_coun
     attempts.append(attempts.pop(0))
     assert classify(of_present_start(evidence), CATALOGUE)["root_cause"]["id"] not in ("unknown", "healthy")
     assert of_present_start({"service": 3, "logs": {"sources": [3]}}) == {"service": 3, "logs": {"sources": [3]}}
+
+
+def test_attempts_that_were_over_before_a_change_do_not_count() -> None:
+    def attempt(module: str, started: str | None, ended: str | None) -> dict[str, Any]:
+        lines = MISSING.format(module=module).splitlines()
+        segments = [{"first_line": 1, "lines": lines, "offsets_s": [0.0] * len(lines)}]
+        return {"invocation": module, "started": started, "ended": ended, "segments": segments}
+
+    before, after = "2026-11-22T10:00:0{}.000Z", "2026-11-22T10:01:0{}.000Z"
+    attempts = [attempt("oldone", before.format(turn), before.format(turn + 1)) for turn in range(3)]
+    attempts.append(attempt("newone", after.format(1), after.format(2)))
+    stale = {"id": "file:a", "kind": "file", "modified": before.format(1), "attempts": [attempt("stale", None, None)]}
+    journal = {"id": "journal", "kind": "journal", "modified": after.format(2), "attempts": attempts}
+    evidence = {"schema": 1, "service": FAILED, "logs": {"sources": [journal, stale, {"id": "x"}]}}
+    untouched = copy.deepcopy(evidence)
+    kept = of_attempts_since(evidence, after.format(0))
+    assert [item["invocation"] for item in kept["logs"]["sources"][0]["attempts"]] == ["newone"]
+    assert kept["logs"]["sources"][1:] == [{**stale, "attempts": []}, {"id": "x"}]
+    assert classify(kept, CATALOGUE)["root_cause"]["subject"]["module"] == "newone"
+    assert evidence == untouched
+    late = of_attempts_since(evidence, "2026-11-22T11:00:00Z")["logs"]["sources"]
+    assert [[item["invocation"] for item in source["attempts"]] for source in late[:2]] == [["newone"], ["stale"]]
+    written = {**stale, "modified": after.format(2)}
+    assert of_attempts_since({"logs": {"sources": [written]}}, after.format(0))["logs"]["sources"] == [written]
+    with pytest.raises(ValueError, match="no time in ISO 8601"):
+        of_attempts_since(evidence, "yesterday")

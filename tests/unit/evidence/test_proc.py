@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -158,3 +159,21 @@ def test_own_processes_are_the_cgroup_and_descendants() -> None:
     }
     assert proc.own_pids(Backend("x", "supervisor", main_pid=10), stats) == {10, 11, 12, 14}
     assert proc.own_pids(Backend("x", "supervisor"), stats) == set()
+
+
+def test_what_an_earlier_start_left_in_the_cgroup_is_not_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stats = {
+        pid: Stat(pid, "python", "S", parent, pid, pid, 0, 1, started, 0)
+        for pid, parent, started in [(8, 1, 40), (10, 8, 50), (11, 10, 51), (20, 1, 10), (21, 20, 60), (22, 1, 55)]
+    }
+    for pid in stats:
+        (tmp_path / str(pid)).mkdir()
+        (tmp_path / str(pid) / "cgroup").write_text("0::/system.slice/x.service\n")
+    monkeypatch.setattr(proc, "PROC", str(tmp_path))
+    monkeypatch.setattr(proc, "cgroup_prefix", lambda: "")
+    backend = Backend("x.service", "systemd", main_pid=10, cgroup="/system.slice/x.service")
+    assert proc.own_pids(backend, stats) == {8, 10, 11, 22}
+    backend.main_pid = None
+    assert proc.own_pids(backend, stats) == set(stats)

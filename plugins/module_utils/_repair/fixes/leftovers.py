@@ -49,7 +49,7 @@ class Judge:
         self.main_pid = state.main_pid if state.main_pid in self.stats else None
         self._spared = proc.ancestors(os.getpid(), self.stats) | {os.getpid()}
         self._prefix = proc.cgroup_prefix()
-        self._tree = self._descendants(self.main_pid) if self.main_pid else set()
+        self._tree = proc.with_descendants({self.main_pid}, self.stats) if self.main_pid else set()
 
     def verdict(self, pid: int, holds_port: bool = False) -> Verdict:
         """Whose process this is.
@@ -149,14 +149,6 @@ class Judge:
             text = proc.slurp(f"/proc/{pid}/cgroup") if pid else None
             own.update(_services(proc.parse_cgroup(text or "")))
         return own
-
-    def _descendants(self, root: int) -> set[int]:
-        found, grown = {root}, True
-        while grown:
-            more = {pid for pid, stat in self.stats.items() if stat.ppid in found and pid not in found}
-            grown = bool(more)
-            found |= more
-        return found
 
     def root(self, pid: int) -> int:
         """The topmost leftover above a leftover: what would start it again is ended with it."""

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
@@ -22,6 +21,7 @@ from ansible_collections.firstaid.backend.plugins.plugin_utils._diagnosis.classi
     classify,
     evidence_from_log,
 )
+from ansible_collections.firstaid.backend.plugins.plugin_utils._diagnosis.plain import plain
 from ansible_collections.firstaid.backend.plugins.plugin_utils._diagnosis.present import (
     of_attempts_since,
     of_present_start,
@@ -65,7 +65,7 @@ options:
   since:
     description:
       - A time of the target's clock in ISO 8601, as RV(firstaid.backend.backend_ready#module:began). Attempts in logs that had ended by then say
-        nothing about what was changed since, and are left out. Where no log has a later attempt, the last one of each counts.
+        nothing about what was changed since, and are left out.
     type: str
     default: false
 notes:
@@ -151,15 +151,14 @@ def classify_root_cause(
 ) -> dict[str, Any]:
     """Convert the argument to plain data at the border, classify, and name the filter in every error."""
     try:
-        plain = json.loads(json.dumps(evidence))
-        paths = json.loads(json.dumps(list(causes)))
-    except (TypeError, ValueError) as exc:
+        document = evidence_from_log(evidence) if isinstance(evidence, str) else plain(evidence)
+        paths = plain(list(causes))
+    except (TypeError, RecursionError) as exc:
         raise AnsibleFilterError(f"{NAME}: the evidence must be plain data, as backend_info returns it: {exc}") from exc
     try:
-        document = evidence_from_log(plain) if isinstance(plain, str) else plain
         if present_start and isinstance(document, dict):
             document = of_present_start(document)
-        elif since is not None and isinstance(document, dict):
+        elif since and isinstance(document, dict):
             document = of_attempts_since(document, str(since))
         return classify(document, _catalogue(tuple(str(path) for path in paths)), str(host) if host else None)
     except (EvidenceError, CatalogueError, ValueError) as exc:

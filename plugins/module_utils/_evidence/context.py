@@ -8,12 +8,13 @@ from __future__ import annotations
 import os
 import selectors
 import signal
-import stat
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Optional
+
+from .reach import NOBODY_IN_PARTICULAR, OutOfReach, Reader, open_file
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -59,12 +60,14 @@ class Context:
 
     ``params`` are the module's parameters. ``deadline`` is a ``time.monotonic()`` value after which nothing new is
     started. ``secrets`` are exact values that redaction must remove wherever they turn up: value → variable name.
+    ``reader`` is whom files are read for: nothing is read that he, having chosen which file it is, couldn't read himself.
     """
 
     params: Mapping[str, Any]
     deadline: float
     secrets: dict[str, str] = field(default_factory=dict)
     euid: int = field(default_factory=os.geteuid)
+    reader: Reader = NOBODY_IN_PARTICULAR
 
     def remaining(self) -> float:
         """Seconds left in the module's budget, never negative."""
@@ -121,18 +124,21 @@ class Context:
         return result
 
     def read(self, path: str, max_bytes: int = 256 * KIB, tail: bool = False) -> FileText:
-        """Read a regular file, at most ``max_bytes`` from its head or tail, never blocking on a FIFO or device."""
+        """Read a regular file, at most ``max_bytes`` from its head or tail, never blocking on a FIFO or device.
+
+        What the backend's user led to and may not read himself is refused with a sentence, see ``reach``.
+        """
         result = FileText(path)
         try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+            descriptor = open_file(path, self.reader)
+        except OutOfReach as exc:
+            result.error = exc.strerror
+            return result
         except OSError as exc:
             result.error = f"{path} can't be read: {exc.strerror}"
             return result
         try:
             status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
-                result.error = f"{path} is {file_type(status.st_mode)}, not a regular file"
-                return result
             result.size = status.st_size
             if tail and status.st_size > max_bytes:
                 result.offset = os.lseek(descriptor, status.st_size - max_bytes, os.SEEK_SET)
@@ -168,20 +174,6 @@ def is_there(path: str, wanted: Optional[Callable[[int], bool]] = None) -> Optio
     except (OSError, ValueError):
         return False
     return wanted is None or bool(wanted(mode))
-
-
-def file_type(mode: int) -> str:
-    """The type in an ``st_mode``, with its article, as it stands in a sentence."""
-    table = (
-        (stat.S_ISREG, "a regular file"),
-        (stat.S_ISDIR, "a directory"),
-        (stat.S_ISLNK, "a symbolic link"),
-        (stat.S_ISFIFO, "a FIFO"),
-        (stat.S_ISSOCK, "a socket"),
-        (stat.S_ISCHR, "a character device"),
-        (stat.S_ISBLK, "a block device"),
-    )
-    return next((name for test, name in table if test(mode)), "of an unknown type")
 
 
 def _pump(

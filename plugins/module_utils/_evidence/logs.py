@@ -9,10 +9,11 @@ from typing import Any, Optional
 
 from . import journal
 from .context import KIB, Context
-from .logs_files import TAIL_BYTES, TINY_BYTES, Reader, Tail, read_tail, rotated
+from .logs_files import TAIL_BYTES, TINY_BYTES, Tail, read_tail, rotated
 from .logs_text import HEAD_LINES, Cut, cut_attempts, decode, looks_binary, pack, split_lines
 from .model import Backend, LogRef, Section
 from .proc import iso
+from .reach import Reader
 
 MAX_SOURCES = 12
 TOTAL_BYTES = 1024 * KIB
@@ -28,11 +29,10 @@ def collect(backend: Backend, ctx: Context) -> Section:
     if backend.runtime == "systemd":
         sources.append(_journal_source(backend, ctx, per_source))
     references, left_out = _references(backend)
-    reader = Reader(backend.uid, {backend.gid, *backend.groups} - {None}, ctx.euid)  # type: ignore[arg-type]
     budget = TOTAL_BYTES - sum(_weight(source) for source in sources)
     for position, reference in enumerate(references):
         share = max(8 * KIB, min(per_source, budget // (len(references) - position)))
-        for source in _file_sources(reference, reader, share):
+        for source in _file_sources(reference, ctx.reader, share):
             budget -= _weight(source)
             sources.append(source)
     section: Section = {"sources": sources}

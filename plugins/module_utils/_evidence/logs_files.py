@@ -9,11 +9,11 @@ import errno
 import os
 import re
 import stat
-from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Optional
 
-from .context import KIB, MIB, file_type
+from .context import KIB, MIB
+from .reach import OutOfReach, Reader, file_type, open_file
 
 TAIL_BYTES = 256 * KIB
 # Counting newlines runs at about 1 GB/s; reading the file from disk is what takes time.
@@ -22,28 +22,6 @@ TINY_BYTES = 4 * KIB
 MAX_SIBLINGS = 5000
 _ROTATED = re.compile(r"^(?:\.1|[.-]\d{8}(?:[-_T]?\d+)?|\.\d{4}-\d\d-\d\d(?:_\d\d-\d\d-\d\d)?)$")
 _COMPRESSED = (".gz", ".xz", ".bz2", ".zst", ".lz4")
-
-
-@dataclass
-class Reader:
-    """On whose behalf a log is read: the service's user; ``euid`` is ours, and only root has to be careful."""
-
-    uid: Optional[int] = None
-    gids: Collection[int] = ()
-    euid: int = 0
-
-    @property
-    def guarded(self) -> bool:
-        """Whether our rights exceed the service's, so that a link could make us read what it may not."""
-        return self.euid == 0 and self.uid not in (None, 0)
-
-    def may(self, status: os.stat_result, right: int) -> bool:
-        """Whether the mode bits give the service's user a right (4 read, 2 write, 1 search); ACLs are not looked at."""
-        if status.st_uid == self.uid:
-            return bool(status.st_mode >> 6 & right)
-        if status.st_gid in self.gids:
-            return bool(status.st_mode >> 3 & right)
-        return bool(status.st_mode & right)
 
 
 @dataclass
@@ -81,22 +59,16 @@ def read_tail(path: str, reader: Reader, max_bytes: int = TAIL_BYTES) -> Tail:
     if not stat.S_ISREG(status.st_mode):
         tail.error = f"{path} is {file_type(status.st_mode)}, which is not read"
         return tail
-    if reader.guarded and not _permitted(path, real, status, reader):
-        tail.error = (
-            f"{path} leads through a link in a directory that the service can write to {real}, "
-            "which the service itself may not read: not followed"
-        )
-        return tail
     try:
-        descriptor = os.open(real, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOCTTY)
+        descriptor = open_file(path, reader)
+    except OutOfReach as exc:
+        tail.error = exc.strerror
+        return tail
     except OSError as exc:
         tail.error = _sentence(path, exc)
         return tail
     try:
         opened = os.fstat(descriptor)
-        if (opened.st_dev, opened.st_ino) != (status.st_dev, status.st_ino):
-            tail.error = f"{path} was replaced while it was opened: not read"
-            return tail
         _read(descriptor, opened, tail, max_bytes)
     except OSError as exc:
         tail.error = _sentence(path, exc)
@@ -136,54 +108,6 @@ def _count_newlines(descriptor: int, end: int) -> int:
         count += block.count(b"\n")
         position += len(block)
     return count
-
-
-def _permitted(path: str, real: str, status: os.stat_result, reader: Reader) -> bool:
-    """Whether reading ``real`` gives away nothing: no link that the service could have planted, or readable by it."""
-    if not _planted_link(path, reader) and not (status.st_nlink > 1 and _writable_parent(real, reader)):
-        return True
-    if not reader.may(status, 4):
-        return False
-    folder = os.path.dirname(real)
-    while True:
-        try:
-            if not reader.may(os.stat(folder, follow_symlinks=False), 1):
-                return False
-        except OSError:
-            return False
-        if folder == os.path.dirname(folder):
-            return True
-        folder = os.path.dirname(folder)
-
-
-def _planted_link(path: str, reader: Reader, depth: int = 0) -> bool:
-    """Whether a link on the way stands in a directory in which the service's user can make links."""
-    if depth > 40:
-        return True
-    current = "/"
-    parts = [part for part in os.path.abspath(path).split("/") if part]
-    for position, part in enumerate(parts):
-        following = os.path.join(current, part)
-        try:
-            status = os.stat(following, follow_symlinks=False)
-        except OSError:
-            return False
-        if stat.S_ISLNK(status.st_mode):
-            if status.st_uid == reader.uid or _writable_parent(following, reader):
-                return True
-            target = os.path.join(current, os.readlink(following), *parts[position + 1 :])
-            return _planted_link(os.path.normpath(target), reader, depth + 1)
-        current = following
-    return False
-
-
-def _writable_parent(path: str, reader: Reader) -> bool:
-    """Whether the service's user can put entries into the directory that holds ``path``, or make itself able to."""
-    try:
-        folder = os.stat(os.path.dirname(path), follow_symlinks=False)
-    except OSError:
-        return True
-    return folder.st_uid == reader.uid or reader.may(folder, 2)
 
 
 def rotated(path: str) -> Optional[str]:

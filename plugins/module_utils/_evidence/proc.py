@@ -262,26 +262,38 @@ def in_cgroup(cgroup: Optional[str], wanted: Optional[str], prefix: str = "") ->
     return any(cgroup == place or cgroup.startswith(place + "/") for place in places)
 
 
+# What systemd says of a unit of which no process should run. What runs in its cgroup all the same is left from an earlier start.
+_WAITING = ("auto-restart", "auto-restart-queued", "failed", "dead")
+
+
 def own_pids(backend: Backend, stats: dict[int, Stat]) -> set[int]:
     """The backend's processes: what the supervisor recorded, its cgroup, and their descendants.
 
     Where the supervisor gives no cgroup (supervisord), the process group of the main process counts too. What an earlier start left
     in the cgroup (KillMode=process) isn't the present start's: older than the main process, which it didn't start, and without a living parent in there.
     """
-    own = {pid for pid in [*backend.pids, backend.main_pid or 0] if pid in stats}
+    own = {pid for pid in [*backend.pids, backend.main_pid or 0] if pid in stats} | cgroup_pids(backend, stats)
     if backend.cgroup and backend.cgroup != "/":
-        prefix = cgroup_prefix()
-        for pid in stats:
-            if in_cgroup(parse_cgroup(slurp(f"{PROC}/{pid}/cgroup") or ""), backend.cgroup, prefix):
-                own.add(pid)
         if backend.main_pid in stats:
             begun = stats[backend.main_pid].start_ticks
             here = {pid: stats[pid] for pid in own}
             old = {pid for pid, stat in here.items() if stat.start_ticks < begun and stat.ppid not in own}
             own -= with_descendants(old - ancestors(backend.main_pid, stats), here)
+        elif backend.service.get("sub_state") in _WAITING:
+            own = set()
     elif backend.main_pid in stats:
         own.update(pid for pid, stat in stats.items() if stat.pgrp == backend.main_pid)
     return with_descendants(own, stats)
+
+
+def cgroup_pids(backend: Backend, stats: dict[int, Stat]) -> set[int]:
+    """All that is in the backend's cgroup, whichever start it is from; nothing where the supervisor gives no cgroup."""
+    if not backend.cgroup or backend.cgroup == "/":
+        return set()
+    prefix = cgroup_prefix()
+    return {
+        pid for pid in stats if in_cgroup(parse_cgroup(slurp(f"{PROC}/{pid}/cgroup") or ""), backend.cgroup, prefix)
+    }
 
 
 def with_descendants(pids: set[int], stats: dict[int, Stat]) -> set[int]:

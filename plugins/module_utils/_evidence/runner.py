@@ -21,6 +21,7 @@ from . import choose, target
 from .bounds import bounded, plain
 from .context import Context
 from .model import Backend, Section, Unavailable, unavailable
+from .reach import reader_for
 from .redaction import redact
 from .registry import COLLECTORS, RESOLVERS, Collector, Function
 from .shared_commands import SharedCommands
@@ -151,7 +152,8 @@ def start(collector: Collector, backend: Backend, ctx: Context) -> Outcome:
     if limit <= GRACE_S:
         outcome.record = _record("skipped", 0, "the module's time budget was used up before it could start")
         return outcome
-    own = ctx.__class__(**{**vars(ctx), "deadline": outcome.started + limit - GRACE_S})
+    changed = {"deadline": outcome.started + limit - GRACE_S, "reader": reader_for(backend, ctx.params)}
+    own = ctx.__class__(**{**vars(ctx), **changed})
     outcome.thread = threading.Thread(target=_call, args=(outcome, function, backend, own), daemon=True)
     outcome.thread.start()
     return outcome

@@ -76,7 +76,14 @@ def ask(where: Address, seconds: float = RPC_SECONDS) -> Status:
     :raises Unavailable: nobody listens, access is refused, or the answer is none of supervisord's.
     """
     calls = [{"methodName": name, "params": []} for name in _CALLS]
-    text = post(where, xmlrpc.client.dumps((calls,), "system.multicall").encode("utf-8"), seconds)
+    return read_answer(post(where, xmlrpc.client.dumps((calls,), "system.multicall").encode("utf-8"), seconds), where)
+
+
+def read_answer(text: bytes, where: Address) -> Status:
+    """The answer to the four calls.
+
+    :raises Unavailable: it is none of supervisord's.
+    """
     try:
         decoded: Any = xmlrpc.client.loads(text)[0][0]
         return parse(list(decoded))

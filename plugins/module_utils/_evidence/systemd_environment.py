@@ -100,9 +100,13 @@ def read_process(pid: int) -> dict[str, str]:
     """The environment a process was started with; empty without the right to read it."""
     try:
         with open(f"/proc/{pid}/environ", "rb") as stream:
-            raw = stream.read(256 * 1024)
+            return parse_process(stream.read(256 * 1024))
     except OSError:
         return {}
+
+
+def parse_process(raw: bytes) -> dict[str, str]:
+    """The variables in /proc/PID/environ; a process can write anything there, so what is no name is left out."""
     pairs = (item.decode("utf-8", errors="replace").partition("=") for item in raw.split(b"\0") if item)
     return {name: value for name, equals, value in pairs if equals and env_file.NAME.match(name)}
 

@@ -13,7 +13,7 @@ from typing import Any
 from .frames import CHAIN_SENTENCES, is_module_level_head
 from .log_lines import read_lines, sample_of
 from .log_model import Attempt, Line
-from .prefixes import SPEAKER, detect
+from .prefixes import SAMPLE, SPEAKER, detect
 from .restarts import Event, event_of
 
 _HEADER = "Traceback (most recent call last)"
@@ -55,7 +55,7 @@ def _of_source(source: Mapping[str, Any]) -> list[Attempt]:
     sample: list[str] = []
     for segment in [segment for attempt in (*given[:3], *given[-3:]) for segment in _segments(attempt)]:
         sample.extend(sample_of(segment[1]))
-    transports = detect(sample)
+    transports = detect(sample if len(sample) <= 4 * SAMPLE else sample[: 2 * SAMPLE] + sample[-2 * SAMPLE :])
     if source.get("kind") == "journal":
         transports.insert(0, SPEAKER)
     found: list[Attempt] = []

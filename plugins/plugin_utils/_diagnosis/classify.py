@@ -11,7 +11,8 @@ from dataclasses import replace
 from typing import Any
 
 from .catalogue import Catalogue
-from .diagnosis import assemble
+from .diagnosis import assemble, digest
+from .excerpts import excerpted, source_of_text
 from .observe import Observed, observe
 from .ranking import Candidate, Ranking, rank
 from .state import State, determine
@@ -23,9 +24,7 @@ _REQUEST = re.compile(r"HTTP/[\d.]+\"? (?:200|201|204|301|302|304)\b|-> 200\b")
 
 def evidence_from_log(text: str, path: str = "backend.log") -> dict[str, Any]:
     """Evidence that consists of one log and nothing else, for a log that somebody pastes."""
-    lines = text.split("\n")
-    attempts = [{"segments": [{"first_line": 1, "lines": lines}]}]
-    return {"schema": 1, "logs": {"sources": [{"id": "log", "kind": "file", "path": path, "attempts": attempts}]}}
+    return {"schema": 1, "logs": {"sources": [source_of_text(text, path)]}}
 
 
 class EvidenceError(ValueError):
@@ -45,10 +44,13 @@ def classify(evidence: Mapping[str, Any], catalogue: Catalogue, host: str | None
     schema = evidence.get("schema", 1)
     if schema != 1:
         raise EvidenceError(f"evidence has schema {schema!r}; this version reads schema 1")
-    observed = observe(evidence)
+    observed = observe(excerpted(evidence))
     state = determine(observed)
     ranking = settle(rank(observed, catalogue), state, catalogue, observed)
-    return assemble(observed, ranking, final_state(state, ranking), catalogue, host)
+    return {
+        **assemble(observed, ranking, final_state(state, ranking), catalogue, host),
+        "evidence_digest": digest(evidence),
+    }
 
 
 def settle(ranking: Ranking, state: State, catalogue: Catalogue, observed: Observed) -> Ranking:

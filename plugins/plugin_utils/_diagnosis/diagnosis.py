@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .catalogue import Catalogue, Cause
@@ -24,14 +24,44 @@ SCHEMA = 1
 # Answers below this are not given as a cause; what was considered is still listed.
 FLOOR = 0.3
 LISTED = 6
+_AT_ONCE = 1000
 # Of the family of network errors, and mistaken for none of them.
 _APART = frozenset({"clock_skew"})
 
 
 def digest(evidence: Mapping[str, Any]) -> str:
     """SHA-256 over the evidence as canonical JSON: the same evidence gives the same digest on every machine."""
-    text = json.dumps(evidence, sort_keys=True, separators=(",", ":"), ensure_ascii=True, default=str)
-    return "sha256:" + hashlib.sha256(text.encode("utf-8")).hexdigest()
+    found = hashlib.sha256()
+    for part in _canonical(evidence):
+        found.update(part.encode("ascii"))
+    return "sha256:" + found.hexdigest()
+
+
+def _canonical(value: Any) -> Iterator[str]:
+    """Canonical JSON in parts, since the text of large logs as a whole would take several times their memory."""
+    if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
+        yield "{"
+        for number, key in enumerate(sorted(value)):
+            yield f"{',' if number else ''}{_json(key)}:"
+            yield from _canonical(value[key])
+        yield "}"
+    elif isinstance(value, list) and all(isinstance(item, str) for item in value):
+        yield "["
+        for start in range(0, len(value), _AT_ONCE):
+            yield ("," if start else "") + _json(value[start : start + _AT_ONCE])[1:-1]
+        yield "]"
+    elif isinstance(value, list):
+        yield "["
+        for number, item in enumerate(value):
+            yield "," if number else ""
+            yield from _canonical(item)
+        yield "]"
+    else:
+        yield _json(value)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, default=str)
 
 
 def assemble(
@@ -93,7 +123,6 @@ def assemble(
         ),
         "evidence_gaps": _gaps(observed),
         "references": list(cause.references),
-        "evidence_digest": digest(observed.evidence),
     }
 
 
@@ -171,6 +200,11 @@ def _gaps(observed: Observed) -> list[str]:
         f"{name}: {section['unavailable']}"
         for name, section in observed.evidence.items()
         if isinstance(section, Mapping) and isinstance(section.get("unavailable"), str)
+    ]
+    gaps += [
+        f"{source.get('path') or source.get('id')}: {source['omitted_lines']} lines in its middle were searched for errors, not read"
+        for source in observed.evidence.get("logs", {}).get("sources", [])
+        if isinstance(source, Mapping) and source.get("omitted_lines")
     ]
     privileges = observed.fact("target.missing_privileges")
     return gaps + [str(item) for item in privileges if isinstance(item, str)] if isinstance(privileges, list) else gaps

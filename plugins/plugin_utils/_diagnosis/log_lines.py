@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from .log_model import NO_MARK, Line, Mark
 from .prefixes import SAMPLE, Cutter, detect
@@ -85,10 +85,26 @@ class _Marks:
         return mark
 
 
+@dataclass
+class _Partial:
+    """A line that the transport hands over in parts."""
+
+    number: int
+    mark: Mark
+    parts: list[str] = field(default_factory=list)
+    size: int = 0
+
+    def add(self, text: str) -> None:
+        """Take a part, up to what is read of a line."""
+        if self.size < JSON_LIMIT:
+            self.parts.append(text)
+            self.size += len(text)
+
+
 def _read(physical: Iterable[str], source: str, first_line: int, transports: Transports) -> list[Line]:
     marks = _Marks()
     lines: list[Line] = []
-    pending: dict[str, tuple[int, Mark, list[str]]] = {}
+    pending: dict[str, _Partial] = {}
     previous = NO_MARK
     indented = bool(transports) and transports[0][0] in _CONTINUES
     for number, raw in enumerate(physical, first_line):
@@ -100,17 +116,16 @@ def _read(physical: Iterable[str], source: str, first_line: int, transports: Tra
                 text, mark = text[width:], replace(previous, record=False, level=None)
             previous = mark if mark is not NO_MARK else previous
         if partial or (pending and mark.lane in pending):
-            begun = pending.setdefault(mark.lane, (number, mark, []))
-            if sum(map(len, begun[2])) < JSON_LIMIT:
-                begun[2].append(text)
+            begun = pending.setdefault(mark.lane, _Partial(number, mark))
+            begun.add(text)
             if partial:
                 continue
             del pending[mark.lane]
-            _open(lines, source, begun[0], "".join(begun[2]), begun[1], marks)
+            _open(lines, source, begun.number, "".join(begun.parts), begun.mark, marks)
             continue
         _open(lines, source, number, text, mark, marks)
-    for number, mark, parts in pending.values():
-        _open(lines, source, number, "".join(parts), mark, marks)
+    for begun in pending.values():
+        _open(lines, source, begun.number, "".join(begun.parts), begun.mark, marks)
     return lines
 
 
@@ -142,13 +157,15 @@ def _open(lines: list[Line], source: str, number: int, text: str, transport: Mar
     """Append the line, or the lines of the record that it holds."""
     if text.startswith("==> ") and _TAIL_HEADER.match(text):
         text = ""
+    if len(text) > LINE_LIMIT and text[0] != "{":
+        text = cap(text)
     record = parse_record(text)
     if record is None:
-        lines.append(Line(source, number, text if len(text) <= LINE_LIMIT else cap(text), transport))
+        lines.append(Line(source, number, cap(text), transport))
         return
     mark = marks.of(transport, record, text[: record.cut])
     for part in record.texts:
-        lines.append(Line(source, number, part if len(part) <= LINE_LIMIT else cap(part), mark))
+        lines.append(Line(source, number, cap(part), mark))
 
 
 def _is_verbose(sample: Sequence[str]) -> bool:

@@ -26,7 +26,7 @@ def of_present_start(evidence: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def of_attempts_since(evidence: Mapping[str, Any], since: str) -> dict[str, Any]:
-    """The evidence without the attempts that had ended by then; where no source has a later one, each keeps its last.
+    """The evidence without the attempts that had ended by then.
 
     ``since`` is a time of the target's clock in ISO 8601. An attempt whose time is not known stays when it is the last one of a file
     that was written to since. Raises ValueError when ``since`` is no time.
@@ -34,10 +34,7 @@ def of_attempts_since(evidence: Mapping[str, Any], since: str) -> dict[str, Any]
     moment = _seconds(since)
     if moment is None:
         raise ValueError(f"{since!r} is no time in ISO 8601 with its time zone")
-    later = _with_attempts(evidence, lambda source: _since(source, moment))
-    if any(source["attempts"] for source in _sources(later)):
-        return later
-    return _with_attempts(evidence, lambda source: source["attempts"][-1:])
+    return _with_attempts(evidence, lambda source: _since(source, moment))
 
 
 def _since(source: Mapping[str, Any], moment: float) -> list[Any]:
@@ -56,13 +53,6 @@ def _seconds(text: Any) -> float | None:
     except (TypeError, ValueError):
         return None
     return time.timestamp() if time.tzinfo else None
-
-
-def _sources(evidence: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The sources of the logs that have attempts, of the shape of the contract."""
-    logs = evidence.get("logs")
-    sources = logs.get("sources") if isinstance(logs, Mapping) else None
-    return [item for item in sources if _cut(item)] if isinstance(sources, list) else []
 
 
 def _cut(source: Any) -> bool:

@@ -20,22 +20,33 @@ class Host:
     release: str
     groups: tuple[str, ...] = ("backend",)
     capabilities: tuple[str, ...] = ("SYS_ADMIN", "SYS_PTRACE")
+    devices: tuple[str, ...] = ()
+    # Options of `docker run` that keep what runs inside from taking the machine down with it.
+    limits: tuple[str, ...] = ()
 
 
 SHORT = {"d11": "bullseye", "d12": "bookworm", "d13": "trixie"}
 
 
-def three(prefix: str, group: str) -> tuple[Host, ...]:
+def three(prefix: str, group: str, limits: tuple[str, ...] = ()) -> tuple[Host, ...]:
     """One host of each Debian release; each set is apart, so that test runs don't meet on a host."""
-    return tuple(Host(f"{prefix}-{short}", release, groups=(group,)) for short, release in SHORT.items())
+    return tuple(Host(f"{prefix}-{short}", release, groups=(group,), limits=limits) for short, release in SHORT.items())
 
 
+# Fork bombs and programs that fill memory run on these.
+CAGED = ("--memory", "3g", "--memory-swap", "3g", "--pids-limit", "2000", "--cpus", "1.5")
 SETS = {
     "default": three("firstaid", "backend"),
     "zoo": three("firstaid-zoo", "zoo"),
     "molecule": three("firstaid-mol", "molecule"),
     # The last one is restarted in the middle of repairs.
     "repair": (*three("firstaid-repair", "repair"), Host("firstaid-repair-boot", "bookworm", groups=("repair",))),
+    "hostile": three("firstaid-hostile", "hostile", CAGED),
+    # Oldest and newest Python, with what breaks collectors: they are damaged on purpose, and can mount a file system that never answers.
+    "collectors": tuple(
+        Host(f"firstaid-collectors-{short}", SHORT[short], groups=("collectors",), devices=("/dev/fuse",))
+        for short in ("d11", "d13")
+    ),
     # A host on which not even root sees who owns a port of another user.
     "hardened": (Host("firstaid-hardened", "bookworm", groups=("hardened",), capabilities=("SYS_ADMIN",)),),
 }

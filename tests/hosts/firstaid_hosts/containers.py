@@ -82,9 +82,10 @@ def _one(host: Host, image: str, public_key: str) -> str:
 
 
 def _create(host: Host, image: str) -> None:
-    capabilities = [word for name in host.capabilities for word in ("--cap-add", name)]
+    rights = [word for name in host.capabilities for word in ("--cap-add", name)]
+    rights += [word for path in host.devices for word in ("--device", path)]
     run(
-        ["docker", "run", "-d", "--name", host.name, "--hostname", host.name, "--label", LABEL, *capabilities,
+        ["docker", "run", "-d", "--name", host.name, "--hostname", host.name, "--label", LABEL, *rights, *host.limits,
          "--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined",
          "--cgroupns=host", "-v", "/sys/fs/cgroup:/sys/fs/cgroup:rw",
          # Docker lets everybody bind every port; a machine doesn't.

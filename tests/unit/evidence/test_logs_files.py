@@ -11,11 +11,18 @@ from typing import Any
 import pytest
 
 from ansible_collections.firstaid.backend.plugins.module_utils._evidence import logs, logs_files
+from ansible_collections.firstaid.backend.plugins.module_utils._evidence.access_check import Identity
 from ansible_collections.firstaid.backend.plugins.module_utils._evidence.context import Context
-from ansible_collections.firstaid.backend.plugins.module_utils._evidence.logs_files import Reader, read_tail, rotated
+from ansible_collections.firstaid.backend.plugins.module_utils._evidence.logs_files import read_tail, rotated
 from ansible_collections.firstaid.backend.plugins.module_utils._evidence.model import Backend, LogRef
+from ansible_collections.firstaid.backend.plugins.module_utils._evidence.reach import Reader
 
-NOBODY = Reader(uid=65534, gids={65534}, euid=0)
+
+def by_name(*trees: Path) -> Reader:
+    """Read for nobody, who may have what lies in these trees."""
+    return Reader(Identity(65534, 65534, (65534,)), tuple(str(tree) for tree in trees))
+
+
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="file owners can be set by root only")
 
 
@@ -90,7 +97,7 @@ def test_a_planted_link_to_a_secret_is_not_followed(tmp_path: Path) -> None:
     folder.mkdir()
     os.chown(folder, 65534, 65534)
     (folder / "app.log").symlink_to(secret)
-    tail = read_tail(str(folder / "app.log"), NOBODY)
+    tail = read_tail(str(folder / "app.log"), by_name(tmp_path))
     assert tail.raw == b""
     assert "may not read" in (tail.error or "")
 
@@ -108,25 +115,25 @@ def test_a_planted_directory_link_and_a_hard_link_are_not_followed(tmp_path: Pat
     (folder / "log").symlink_to(private)
     os.link(private / "app.log", folder / "hard.log")
     for path in (folder / "log" / "app.log", folder / "hard.log"):
-        tail = read_tail(str(path), NOBODY)
+        tail = read_tail(str(path), by_name(tmp_path))
         assert (tail.raw, bool(tail.error)) == (b"", True), path
 
 
 @needs_root
-def test_links_that_give_nothing_away_are_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    os.chmod(tmp_path, 0o755)
-    folder = tmp_path / "log"
+def test_links_that_give_nothing_away_are_followed(open_path: Path) -> None:
+    folder = open_path / "log"
     folder.mkdir()
     os.chown(folder, 65534, 65534)
     (folder / "app-1.log").write_text("mine\n")
     (folder / "app.log").symlink_to("app-1.log")
-    monkeypatch.setattr(Reader, "may", lambda self, status, right: right != 2 or status.st_uid == self.uid)
-    assert read_tail(str(folder / "app.log"), NOBODY).raw == b"mine\n"
-    root_only = tmp_path / "rootlink.log"
-    hidden = tmp_path / "hidden.log"
+    assert read_tail(str(folder / "app.log"), by_name()).raw == b"mine\n"
+    hidden = open_path / "hidden.log"
     hidden.write_text("by root's own link\n")
+    hidden.chmod(0o600)
+    root_only = open_path / "rootlink.log"
     root_only.symlink_to(hidden)
-    assert read_tail(str(root_only), NOBODY).raw == b"by root's own link\n"
+    assert read_tail(str(root_only), by_name(root_only)).raw == b"by root's own link\n"
+    assert "may not read" in (read_tail(str(root_only), by_name()).error or "")
 
 
 def test_the_rotation_is_read_when_the_log_has_hardly_begun(tmp_path: Path) -> None:

@@ -177,3 +177,5 @@ def test_what_an_earlier_start_left_in_the_cgroup_is_not_its_own(
     assert proc.own_pids(backend, stats) == {8, 10, 11, 22}
     backend.main_pid = None
     assert proc.own_pids(backend, stats) == set(stats)
+    backend.service = {"sub_state": "auto-restart"}
+    assert proc.own_pids(backend, stats) == set()

@@ -124,7 +124,7 @@ def _leftovers(host: Host, judge: Judge, notes: list[str]) -> dict[int, str]:
     backend = host.backend
     own = proc.own_pids(backend, judge.stats)
     candidates = [process.pid for process in find_copies(backend, judge.stats, own)]
-    candidates += [pid for pid in own if judge.stats[pid].state != "Z"]
+    candidates += [pid for pid in own | proc.cgroup_pids(backend, judge.stats) if judge.stats[pid].state != "Z"]
     found: dict[int, str] = {}
     for pid in candidates:
         verdict = judge.verdict(pid)

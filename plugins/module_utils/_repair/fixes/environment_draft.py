@@ -67,7 +67,7 @@ class Draft:
         """A context for one more look, with time of its own."""
         ctx = self.host.ctx
         end = max(ctx.deadline, time.monotonic() + TRIAL_SECONDS)
-        return FutureContext(ctx.params, end, ctx.secrets, ctx.euid, self.future)
+        return FutureContext(ctx.params, end, ctx.secrets, ctx.euid, ctx.reader, self.future)
 
     def trial(self) -> Section:
         """The import test of the backend as it would be now."""

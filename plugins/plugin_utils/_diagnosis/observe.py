@@ -11,8 +11,10 @@ ones did not repeat, and what was only a warning have less.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 from typing import Any
 
 from .attempts import attempts_from_evidence
@@ -84,6 +86,8 @@ class Observed:
     failed_starts: int = 0
     _searched: dict[tuple[str, str], list[Hit]] = field(default_factory=dict)
     memo: dict[str, Any] = field(default_factory=dict)
+    _text: str = ""
+    _starts: list[int] | None = None
 
     def fact(self, path: str) -> Any:
         """The first value at an evidence path, or None."""
@@ -94,7 +98,7 @@ class Observed:
         key = (pattern.text, by)
         if key not in self._searched:
             hits = []
-            for line in self.lines:
+            for line in self._lines_with(pattern.literals):
                 if by and line.by != by:
                     continue
                 match = pattern.search(line.text, line.lowered)
@@ -104,6 +108,22 @@ class Observed:
             hits.sort(key=lambda hit: -hit.weight)
             self._searched[key] = hits
         return self._searched[key]
+
+    def _lines_with(self, literals: tuple[str, ...]) -> Iterable[SeenLine]:
+        """The lines that hold one of the substrings, found in all lines as one text; all of them when there are none."""
+        if not literals:
+            return self.lines
+        if self._starts is None or len(self._starts) != len(self.lines) + 1:
+            self._text = "\n".join(line.lowered for line in self.lines)
+            self._starts = list(accumulate((len(line.lowered) + 1 for line in self.lines), initial=0))
+        found: set[int] = set()
+        for literal in literals:
+            at = self._text.find(literal)
+            while at >= 0:
+                index = bisect_right(self._starts, at) - 1
+                found.add(index)
+                at = self._text.find(literal, self._starts[index + 1])
+        return [self.lines[index] for index in sorted(found)]
 
 
 def named(match: re.Match[str]) -> dict[str, str]:
@@ -157,7 +177,7 @@ def _observe_source(observed: Observed, attempts: list[Attempt], path: str, stal
     observed.failed_starts = max(observed.failed_starts, sum(1 for attempt in attempts if attempt.ended))
     for back, attempt in enumerate(reversed(attempts[-ATTEMPTS_PER_SOURCE:])):
         age = max(0, back - 1) if pending else back
-        fade = (1.0, 0.75, 0.6, 0.5)[min(age, 3)]
+        fade = _fade(age)
         if age and newest.served and not (newest.ended or relapsing):
             fade = 0.15  # the latest start succeeded: what stopped earlier ones is over
         if stale:
@@ -339,24 +359,37 @@ def _observe_sentences(observed: Observed) -> None:
         ("app.health.tried[*].body", "health", False),
         ("kernel.other[*].text", "kernel", True),
     )
-    survived = _survived_messages(observed.evidence)
+    ages = _message_ages(observed.evidence)
+    survived = 0.2 if _runs(observed.evidence) else None
     for path, by, attested in sources:
         for concrete, value in resolve(observed.evidence, path):
             if isinstance(value, str) and value.strip():
-                weight = 0.2 if concrete in survived else 1.0
+                age = ages.get(concrete, 0)
+                weight = survived if age and survived else _fade(age)
                 for piece in value.splitlines()[:40]:
                     text = bounded(piece)
                     citation = Citation(concrete, None, text[:300], attested)
-                    observed.lines.append(SeenLine(text, text.lower(), citation, weight=weight, by=by))
+                    observed.lines.append(SeenLine(text, text.lower(), citation, age, weight, by=by))
 
 
-def _survived_messages(evidence: Mapping[str, Any]) -> set[str]:
-    """Paths of the supervisor's sentences that are older than the start of a backend that still runs."""
-    if not _runs(evidence):
-        return set()
-    messages = [(path, str(value)) for path, value in resolve(evidence, "service.messages[*]")]
-    started = max((i for i, (_path, text) in enumerate(messages) if text.startswith("Started ")), default=0)
-    return {path for path, _text in messages[:started]}
+def _message_ages(evidence: Mapping[str, Any]) -> dict[str, int]:
+    """How many starts ago each of the supervisor's sentences was said; 0 for those of the start that runs, or was the last to end."""
+    ages: dict[str, int] = {}
+    age, pending = 0, not _runs(evidence)
+    for path, value in reversed(list(resolve(evidence, "service.messages[*]"))):
+        ages[path] = age
+        pending = pending and not _ENDED.search(str(value)[:300])
+        age += str(value).startswith("Started ") and not pending
+    return ages
+
+
+# systemd says how a start ended.
+_ENDED = re.compile(r"Main process exited|Failed with result|Deactivated successfully|Succeeded\.$")
+
+
+def _fade(age: int) -> float:
+    """What a sentence of so many starts ago weighs."""
+    return (1.0, 0.75, 0.6, 0.5)[min(age, 3)]
 
 
 def _runs(evidence: Mapping[str, Any]) -> bool:

@@ -20,6 +20,7 @@ _COMPLAINT = re.compile(
     r"not found|no such|abort|killed|panic|timed? ?out|unknown|usage:|\[errno",
     re.IGNORECASE,
 )
+_SIGNALLED = re.compile(r"\bSIG[A-Z]|signal \d|code=(?:killed|dumped)|Killed|Segmentation fault|Sent signal")
 _EXITED = re.compile(r"exited|status=|exit status|terminated|code=|died|stopped with", re.IGNORECASE)
 _WATCHDOG = re.compile(r"Watchdog timeout \(limit (\d{1,6})s\)")
 _CLEAN_STOP = re.compile(
@@ -156,6 +157,18 @@ def stopped_cleanly(observed: Observed) -> list[Hit]:
             more = (cite_fact("service.exit.code", code),) if code is not None else ()
             return [Hit((line.citation, *more), "log")]
     return []
+
+
+@signal("ended_by_itself_since")
+def ended_by_itself_since(observed: Observed) -> list[Hit]:
+    """The last start ended with a status of its own; signals that are told of belong to starts before it."""
+    if observed.fact("service.exit.code") is None or observed.fact("service.exit.signal"):
+        return []
+    latest = [line for line in observed.lines if line.age == 0]
+    own = next((line for line in latest if "Main process exited, code=exited" in line.text[:300]), None)
+    if own is None or any(_SIGNALLED.search(line.text[:300]) for line in latest):
+        return []
+    return [Hit((own.citation,))]
 
 
 @signal("stopped_on_purpose")

@@ -286,3 +286,27 @@ def test_attempts_that_were_over_before_a_change_do_not_count() -> None:
     assert of_attempts_since({"logs": {"sources": [written]}}, after.format(0))["logs"]["sources"] == [written]
     with pytest.raises(ValueError, match="no time in ISO 8601"):
         of_attempts_since(evidence, "yesterday")
+
+
+def test_a_kill_some_starts_ago_is_not_why_the_last_ones_ended() -> None:
+    killed = [
+        "Started x.service - X.",
+        "x.service: Sent signal SIGKILL to main process 605 (uvicorn) on client request.",
+        "x.service: Main process exited, code=killed, status=9/KILL",
+        "x.service: Scheduled restart job, restart counter is at 1.",
+    ]
+    refused = ["Started x.service - X.", "x.service: Main process exited, code=exited, status=3/NOTIMPLEMENTED"]
+    log = "INFO:     Started server process [7]\nERROR:    [Errno 98] Address already in use\n"
+
+    def of(messages: list[str], code: int | None, signal: str | None) -> dict[str, Any]:
+        service = {**FAILED, "messages": messages, "exit": {"code": code, "signal": signal}}
+        evidence = evidence_from_log(log) | {"service": service}
+        return classify(evidence, CATALOGUE)
+
+    later = of([*killed, *refused], 3, None)
+    assert later["root_cause"]["id"] == "port_in_use"
+    assert "signal_killed" not in [item["id"] for item in later["candidates"][1:2] if item["confidence"] > 0.3]
+    pending = of([*killed, *refused, "Started x.service - X."], 3, None)
+    assert pending["root_cause"]["confidence"] == later["root_cause"]["confidence"]
+    now = of([*refused, *killed], None, "SIGKILL")
+    assert now["root_cause"]["id"] != "port_in_use" or now["root_cause"]["confidence"] < later["root_cause"]["confidence"]

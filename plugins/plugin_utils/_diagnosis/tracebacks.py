@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from .blocks import Block, parse_block
 from .caught import from_import_test
-from .chains import Row, group_column, is_header, parse_chain
+from .chains import Chain, Row, group_column, is_header, parse_chain
 from .exceptions import SYNTAX_ERRORS
 from .frames import is_location, is_module_level_head
 from .log_model import Attempt, Line, Mark, Raised, Traceback
@@ -91,12 +91,13 @@ def _lanes(lines: Sequence[Line]) -> list[list[Row]]:
 def _scan(rows: Sequence[Row], attempt: Attempt) -> list[Traceback]:
     found: list[Traceback] = []
     at = previous_end = 0
+    served = _last_served(rows) if attempt.served else -1
     while at < len(rows):
         text = rows[at].text
         if not text or _HINT.search(text) is None:
             at += 1
             continue
-        tb, end = _at(rows, at, previous_end, attempt)
+        tb, end = _at(rows, at, previous_end, attempt, served)
         if tb is not None:
             found.append(tb)
             previous_end = end
@@ -104,18 +105,18 @@ def _scan(rows: Sequence[Row], attempt: Attempt) -> list[Traceback]:
     return found
 
 
-def _at(rows: Sequence[Row], at: int, previous_end: int, attempt: Attempt) -> tuple[Traceback | None, int]:
-    """The traceback or block at this row, and the index behind it."""
+def _at(rows: Sequence[Row], at: int, previous_end: int, attempt: Attempt, served: int) -> tuple[Traceback | None, int]:
+    """The traceback or block at this row, and the index behind it; ``served`` is where the writer last finished starting."""
     text = rows[at].text
     if is_header(text) or group_column(text) is not None:
         chain = parse_chain(rows, at)
-        return _traceback(rows, at, previous_end, attempt, chain.raised, chain.end, chain.unfinished), chain.end
+        return _traceback(rows, at, previous_end, attempt, chain, served), chain.end
     if is_location(text):
         chain = parse_chain(rows, at)
         last = chain.raised[-1]
         if not last.type and len(last.frames) < 2:
             return None, at + 1
-        tb = _traceback(rows, at, previous_end, attempt, chain.raised, chain.end, chain.unfinished)
+        tb = _traceback(rows, at, previous_end, attempt, chain, served)
         only_place = last.type in SYNTAX_ERRORS and not last.frames and len(chain.raised) == 1
         if only_place:
             return replace(tb, kind="syntax", fatal=not tb.logged and not tb.ignored), chain.end
@@ -160,10 +161,10 @@ def _traceback(
     at: int,
     previous_end: int,
     attempt: Attempt,
-    chain: tuple[Raised, ...],
-    end: int,
-    unfinished: bool,
+    read: Chain,
+    served: int,
 ) -> Traceback:
+    chain, end = read.raised, read.end
     mark, intro = _announced(rows, at, previous_end)
     logged = mark is not None
     ignored = intro is not None and intro.startswith(_IGNORED)
@@ -174,7 +175,7 @@ def _traceback(
         after.startswith(_ENDINGS)
         or (intro is not None and intro.startswith(_FATAL_INTROS))
         or _FATAL_PROCESS.match(above) is not None
-        or (not logged and _outermost_is_module(chain, head) and not (attempt.served and _served_after(rows, end)))
+        or (not logged and _outermost_is_module(chain, head) and served < end)
     )
     own = mark or rows[at].line.mark
     return Traceback(
@@ -190,7 +191,7 @@ def _traceback(
         fatal=fatal and not ignored,
         ignored=ignored,
         remote=at > 0 and rows[at - 1].text.strip() == '"""',
-        unfinished=unfinished,
+        unfinished=read.unfinished,
         pid=own.pid,
         time=own.time,
     )
@@ -215,9 +216,10 @@ def _announced(rows: Sequence[Row], at: int, previous_end: int) -> tuple[Mark | 
     return None, intro
 
 
-def _served_after(rows: Sequence[Row], end: int) -> bool:
-    """Whether the same writer finished starting later on: then the traceback above was only printed."""
-    return any((event := event_of(row.line)) is not None and event.kind == "served" for row in rows[end:])
+def _last_served(rows: Sequence[Row]) -> int:
+    """Where this writer last finished starting, -1 if nowhere: tracebacks above it were only printed."""
+    events = ((index, event_of(rows[index].line)) for index in range(len(rows) - 1, -1, -1))
+    return next((index for index, event in events if event is not None and event.kind == "served"), -1)
 
 
 def _outermost_is_module(chain: tuple[Raised, ...], head: str) -> bool:

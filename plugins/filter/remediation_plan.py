@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+import difflib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -14,7 +15,6 @@ from ansible.errors import AnsibleFilterError
 
 from ansible_collections.firstaid.backend.plugins.plugin_utils._diagnosis.catalogue import (
     Catalogue,
-    CatalogueError,
     load_catalogue,
 )
 from ansible_collections.firstaid.backend.plugins.plugin_utils._plan.plan import Limits, plan
@@ -142,9 +142,19 @@ def remediation_plan(
     if not isinstance(plain[0], dict):
         raise AnsibleFilterError(f"{NAME}: a diagnosis is a mapping, not {type(diagnosis).__name__}")
     try:
-        return plan(plain[0], _catalogue(tuple(str(path) for path in causes or ())), limits)
-    except CatalogueError as exc:
+        catalogue = _catalogue(tuple(str(path) for path in causes or ()))
+        _check_causes(limits.auto_causes or (), catalogue)
+        return plan(plain[0], catalogue, limits)
+    except ValueError as exc:
         raise AnsibleFilterError(f"{NAME}: {exc}") from exc
+
+
+def _check_causes(ids: Sequence[str], catalogue: Catalogue) -> None:
+    """:raises ValueError: one of the ids is no cause's; the message names near ones."""
+    for wrong in [one for one in ids if one not in catalogue.causes]:
+        near = difflib.get_close_matches(str(wrong), catalogue.causes, n=3)
+        told = f"did you mean {' or '.join(near)}?" if near else "docs/catalogue.md lists all ids."
+        raise ValueError(f"auto_causes (backend_auto_causes) names {wrong!r}, which is no cause: {told}")
 
 
 def _gate(name: str, value: Any) -> float | None:

@@ -28,6 +28,8 @@ MAX_HISTORY_BYTES = 4 * files.MIB
 KEPT_ROWS = 2000
 MAX_NAME = 200
 RUN_ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{6}")
+# Not blocking, so that a FIFO in a file's place ends in a sentence.
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -36,8 +38,12 @@ class StateError(Exception):
 
 
 def run_id(now: Optional[float] = None) -> str:
-    """A new id of a run or session: UTC time and six random hexadecimal digits."""
-    return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now)) + "-" + secrets.token_hex(3)
+    """A new id of a run or session: UTC time, and six hexadecimal digits of which the first three are the fraction of the second, so that ids sort."""
+    moment = time.time() if now is None else now
+    return (
+        time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(moment))
+        + f"-{int(moment % 1 * 4096):03x}{secrets.randbelow(4096):03x}"
+    )
 
 
 def stamp(now: Optional[float] = None) -> str:
@@ -116,7 +122,7 @@ class Folder:
             return None
         with told(f"{self.path}/{name}"):
             try:
-                descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self.descriptor)
+                descriptor = os.open(name, _READ, dir_fd=self.descriptor)
             except FileNotFoundError:
                 return None
             try:
@@ -147,7 +153,7 @@ class Folder:
             return None
         try:
             value = json.loads(content.decode("utf-8"))
-        except (UnicodeDecodeError, ValueError) as exc:
+        except (UnicodeDecodeError, ValueError, RecursionError) as exc:
             raise StateError(
                 f"{self.path}/{name} is damaged or cut off ({len(content)} bytes): look at it, and move it away by hand "
                 "once it is clear what it was about"
@@ -211,7 +217,7 @@ def history(folder: Folder) -> list[dict[str, Any]]:
     for line in (folder.read(HISTORY) or b"").splitlines():
         try:
             row = json.loads(line.decode("utf-8"))
-        except (UnicodeDecodeError, ValueError):
+        except (UnicodeDecodeError, ValueError, RecursionError):
             continue
         if isinstance(row, dict):
             rows.append(row)

@@ -58,13 +58,15 @@ def session_answer(results: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _commands(verdict: str, rounds: list[dict[str, Any]], steps: list[Any], remedy: Mapping[str, Any]) -> list[str]:
-    """What to type now: what a fix that was refused says; what shows more where no fix would do; else the fix itself."""
+    """What to type now: what a fix that was refused says; what shows more where no fix would do or is left; else the fix itself."""
     if rounds and rounds[-1]["outcome"] == "refused" and rounds[-1].get("commands"):
         return [str(command) for command in rounds[-1]["commands"]]
+    by_hand = [str(command) for command in _part(remedy, "handover").get("commands") or []][:2]
     if verdict == "handed_over" and remedy.get("obstacle") in _BY_HAND:
-        return [str(command) for command in _part(remedy, "handover").get("commands") or []][:2]
-    wanted = verdict in ("handed_over", "planned", "rolled_back")
-    return [one["command"] for one in steps[:1] if wanted and one.get("command")]
+        return by_hand
+    if verdict not in ("handed_over", "planned", "rolled_back"):
+        return []
+    return [one["command"] for one in steps[:1] if one.get("command")] or by_hand
 
 
 def _ask(verdict: str, results: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from ansible.errors import AnsibleFilterError
 
 from ansible_collections.firstaid.backend.plugins.filter.remediation_plan import remediation_plan
 from ansible_collections.firstaid.backend.plugins.plugin_utils._diagnosis.catalogue import load_catalogue
@@ -160,3 +161,10 @@ def test_a_wrong_gate_is_named() -> None:
 
 def test_the_filter_takes_what_a_play_gives() -> None:
     assert remediation_plan(diagnosis(), min_confidence=None, auto_causes=[], breaker=None, tried=[])["verdict"] is None
+
+
+def test_a_cause_that_is_none_is_named_with_near_ones() -> None:
+    with pytest.raises(AnsibleFilterError, match="'settings_invald', which is no cause: did you mean settings_invalid"):
+        remediation_plan({}, auto_causes=["port_in_use", "settings_invald"])
+    with pytest.raises(AnsibleFilterError, match=r"docs/catalogue\.md"):
+        remediation_plan({}, auto_causes=["xyzzy"])

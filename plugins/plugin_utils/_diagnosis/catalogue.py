@@ -190,6 +190,8 @@ def _parse(text: str, file: Path) -> Marked:
         node = yaml.compose(text, Loader=_Loader)
     except yaml.YAMLError as exc:
         raise CatalogueError(f"{file}: {exc}") from exc
+    except RecursionError as exc:
+        raise CatalogueError(f"{file}: nested too deeply") from exc
     if not isinstance(node, yaml.MappingNode):
         raise CatalogueError(f"{file}:1: a cause is a mapping with {', '.join(_REQUIRED)}")
     result = _construct(node)
@@ -320,9 +322,15 @@ def _remediation_of(block: Marked, file: Path, fail: Any) -> Remediation:
 
 
 def _instead(block: Any, file: Path, fail: Any) -> Remediation:
-    if not isinstance(block, Marked) or not block.get("role") or not block.get("when") or "instead" in block:
+    if (
+        not isinstance(block, Marked)
+        or not block.keys() & {"role", "why_not"}
+        or not block.get("when")
+        or "instead" in block
+    ):
         raise fail(
-            "remediation", "each entry of 'instead' is a mapping with 'role' and 'when', and no 'instead' of its own"
+            "remediation",
+            "each entry of 'instead' is a mapping with 'when' and 'role', or 'why_not' where none helps, and no 'instead' of its own",
         )
     return _remediation_of(block, file, fail)
 

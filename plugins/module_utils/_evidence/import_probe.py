@@ -240,7 +240,7 @@ def main(request: "dict[str, Any]", report: int, fault: int, kind: str) -> None:
     """Set everything up, run the steps, report, and end this process without running anything more of it."""
     import faulthandler
 
-    reporter = Reporter(report, request["code_dirs"])
+    reporter = Reporter(report, request["code_dirs"], request["mark"])
     reporter.send({"start": {"version": sys.version.split()[0], "executable": sys.executable, "prefix": sys.prefix}})
     sys.dont_write_bytecode = True
     # The first entry stands for the -c that brought us here; the server's own is put in its place.

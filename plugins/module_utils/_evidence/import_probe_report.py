@@ -28,8 +28,9 @@ MAX_SOURCE = 2 * 1024 * 1024
 class Reporter:
     """Knows the report channel, where the application's code lies, and the process that may speak."""
 
-    def __init__(self, descriptor: int, code_dirs: "list[str]") -> None:
+    def __init__(self, descriptor: int, code_dirs: "list[str]", mark: str = "") -> None:
         self.descriptor = descriptor
+        self.mark, self.sent = mark, 0
         self.pid = posix.getpid()
         self.code_dirs = [path.rstrip("/") + "/" for path in code_dirs if path]
         stdlib = getattr(sys.modules.get("os"), "__file__", None) or ""
@@ -40,10 +41,11 @@ class Reporter:
         self.open, self.read, self.close = posix.open, posix.read, posix.close
 
     def send(self, message: "dict[str, Any]") -> None:
-        """One line of JSON; children that the application forked stay silent."""
+        """One line of JSON with the run's mark and a number; children that the application forked stay silent."""
         if posix.getpid() != self.pid:
             return
-        data = to_json(message).encode("ascii") + b"\n"
+        self.sent += 1
+        data = to_json(dict(message, by=self.mark, n=self.sent)).encode("ascii") + b"\n"
         try:
             while data:
                 data = data[self.write(self.descriptor, data) :]

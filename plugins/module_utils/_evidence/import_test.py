@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import sys
 from collections.abc import Mapping
 from typing import Any, Optional
 
 from . import (
+    import_channel,
     import_plan,
     import_probe,
     import_probe_report,
@@ -74,8 +76,10 @@ def collect(backend: Backend, ctx: Context) -> Section:
     request.argv = [str(backend.python), *flags, "-c", BOOT]
     request.numbered = [len(request.argv) - 1]
     request.env["PYTHONDONTWRITEBYTECODE"] = "1"
+    mark = secrets.token_hex(16)
     request.source = probe_source(
         {
+            "mark": mark,
             "steps": plan.steps,
             "argv": plan.argv,
             "code_dirs": code_dirs(backend),
@@ -83,6 +87,7 @@ def collect(backend: Backend, ctx: Context) -> Section:
         }
     )
     result = sandbox.run(request)
+    tampered, reliable = import_channel.sort_out(result, mark)
     words = {"cwd": backend.cwd or "/", "user": backend.user or str(request.uid), "python": str(backend.python)}
     who = Identity(request.uid, request.gid, tuple(request.groups))
     host = import_verdict.Host(
@@ -92,6 +97,10 @@ def collect(backend: Backend, ctx: Context) -> Section:
         lambda path: import_verdict.host_denies(path, who),
     )
     found.update(import_verdict.section(result, words, host))
+    if tampered:
+        found.update(tampered=tampered, _partial="; ".join(tampered))
+    if not reliable:
+        found.update(outcome="tampered", exception=None, missing_name=None, attribute=None, system_exit=None)
     found["missing_module"] = missing_module.analyse(found, backend, ctx)
     found["overhead_ms"] = max(0, result.ms - (found["duration_ms"] or 0))
     return found

@@ -90,13 +90,16 @@ class Request:
 class Result:
     """What came out. ``sandbox``, ``failed`` and ``ended`` are the launcher's words, None when it never came to them.
 
-    ``reports`` are the program's own lines, not to be trusted. ``limit`` is time, memory or processes.
+    ``reports`` are the objects among the program's own lines, not to be trusted; ``stray_lines`` counts the others, ``report_cut`` the
+    bytes for which there was no room. ``limit`` is time, memory or processes.
     """
 
     sandbox: Optional[dict[str, Any]] = None
     failed: Optional[dict[str, Any]] = None
     ended: Optional[dict[str, Any]] = None
     reports: list[dict[str, Any]] = field(default_factory=list)
+    stray_lines: int = 0
+    report_cut: int = 0
     stdout: str = ""
     stderr: str = ""
     fault: str = ""
@@ -282,7 +285,9 @@ def _fill(result: Result, buffers: dict[str, _Capped], in_time: bool) -> None:
         for name in ("sandbox", "failed", "ended"):
             if isinstance(message.get(name), dict):
                 setattr(result, name, message[name])
-    result.reports = json_lines(bytes(buffers["report"].head))
+    report = bytes(buffers["report"].head)
+    result.reports, result.report_cut = json_lines(report), buffers["report"].cut
+    result.stray_lines = sum(bool(line.strip()) for line in report.splitlines()) - len(result.reports)
     result.stdout, result.stderr = buffers["stdout"].text(), buffers["stderr"].text()
     result.fault = buffers["fault"].text()
     result.output_truncated = bool(buffers["stdout"].cut or buffers["stderr"].cut)

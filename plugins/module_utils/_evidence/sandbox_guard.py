@@ -13,6 +13,7 @@ import os
 import platform
 import resource
 import signal
+import sys
 import time
 from typing import Any, Optional
 
@@ -34,6 +35,9 @@ NEW_TASKS = {"namespaces": 300, "user_namespace": 300, "audit_hook": 200}
 MANY_PROCESSES = 16
 # Room above the memory limit for memory that is reserved and never touched: thread stacks, buffers of BLAS libraries.
 RESERVED_BYTES = 4096 * MIB
+# Room for memory that belongs to no process (memfd, shared memory, files in memory) above the limit: the host's own
+# services use such memory too, and the sandbox's own file systems need some.
+SHARED_BYTES = 512 * MIB
 # The program's own channels get numbers above its file limit: applications that close "all" descriptors spare them.
 CHANNEL_BASE = 65536
 CHANNELS = ("source", "report", "fault")
@@ -69,7 +73,10 @@ def tasks_of(uid: int) -> int:
 
 def run(kind: str, spec: Spec, report: TreeReport, reasons: list[str]) -> None:
     """Start the program, watch it to its end, report, and leave no process behind."""
-    seccomp = kernel.seccomp_program(platform.machine(), bind=kind != "audit_hook", connect=spec["connect"])
+    # Where the program has our user number, it must not reach into us and speak for us.
+    kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
+    private, foreign = kind != "audit_hook", _is_32_bit(spec["argv"][0])
+    seccomp = kernel.seccomp_program(platform.machine(), bind=private, connect=spec["connect"], foreign=foreign)
     if kind == "audit_hook" and not _has_landlock():
         report.weaker.append("without Landlock only Python's own writes are held back")
     held = {
@@ -114,6 +121,20 @@ def run(kind: str, spec: Spec, report: TreeReport, reasons: list[str]) -> None:
     say(spec, {"ended": _watch(program, spec, source_writer)})
     if os.getpid() != 1:  # the end of PID 1 is the end of all others
         end_descendants()
+
+
+def _is_32_bit(program: str) -> bool:
+    """Whether a program needs the calls of another architecture than a 64-bit kernel's own."""
+    if sys.maxsize <= 2**32:
+        return True
+    try:
+        descriptor = os.open(program, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            return os.read(descriptor, 5) == b"\x7fELF\x01"
+        finally:
+            os.close(descriptor)
+    except OSError:
+        return False
 
 
 def _has_landlock() -> bool:
@@ -215,6 +236,7 @@ def _watch(program: int, spec: Spec, source_writer: int) -> dict[str, Any]:
     pending = memoryview(spec["source"].encode("ascii"))
     state = ""
     peak, most, cpu_before, limit, asked, status = 0, 0, 0, None, False, None
+    shared_before = shared_memory()
     while True:
         pending = _feed(source_writer, pending)
         signal.sigtimedwait([signal.SIGCHLD], TICK_S if not pending else 0.002)
@@ -236,6 +258,8 @@ def _watch(program: int, spec: Spec, source_writer: int) -> dict[str, Any]:
             limit = "memory" if processes <= MANY_PROCESSES else "processes"
         elif tasks > MAX_TASKS or processes > MAX_PROCESSES:
             limit = "processes"
+        elif shared_memory() - shared_before > spec["memory_bytes"] + SHARED_BYTES:
+            limit = "memory"
         if limit == "memory":
             _send(program, STACK_SIGNAL)
             time.sleep(TICK_S)
@@ -340,6 +364,15 @@ def state_of(program: int) -> tuple[str, int]:
         return fields[0], int((int(fields[11]) + int(fields[12])) * 1000 / os.sysconf("SC_CLK_TCK"))
     except (OSError, IndexError, ValueError):
         return "", 0
+
+
+def shared_memory() -> int:
+    """Bytes of memory on this host that belong to files in memory, not to one process; 0 when the kernel doesn't say."""
+    try:
+        with open("/proc/meminfo", encoding="ascii") as stream:
+            return next((int(line.split()[1]) * 1024 for line in stream if line.startswith("Shmem:")), 0)
+    except (OSError, IndexError, ValueError):
+        return 0
 
 
 def usage() -> tuple[int, int, int, int]:

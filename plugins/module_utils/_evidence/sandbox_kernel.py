@@ -39,6 +39,7 @@ MNT_DETACH = 0x2
 UMOUNT_NOFOLLOW = 0x8
 
 PR_SET_PDEATHSIG = 1
+PR_SET_DUMPABLE = 4
 PR_SET_SECCOMP = 22
 PR_CAPBSET_DROP = 24
 PR_SET_CHILD_SUBREAPER = 36
@@ -60,6 +61,7 @@ EPERM = 1
 AF_UNIX = 1
 _MOUNT_SETATTR = 442
 _IO_URING_SETUP = 425
+_X32_CALLS = 0x40000000
 _ARCHITECTURES = {
     "x86_64": (0xC000003E, {"socket": 41, "connect": 42, "sendto": 44, "bind": 49, "kill": 62}),
     "aarch64": (0xC00000B7, {"socket": 198, "connect": 203, "sendto": 206, "bind": 200, "kill": 129}),
@@ -165,16 +167,17 @@ def limit_capabilities(mask: int) -> None:
     _call("capset", header, data)
 
 
-def seccomp_program(machine: str, bind: bool, connect: bool) -> Optional[bytes]:
+def seccomp_program(machine: str, bind: bool, connect: bool, foreign: bool = False) -> Optional[bytes]:
     """A filter that lets everything pass but reaching other processes; None on an unknown architecture.
 
     Sockets of the host's file system can be connected to through a read-only mount, so AF_UNIX sockets are always
-    refused (socketpair is another call and stays). ``connect`` and ``bind`` allow those calls.
+    refused (socketpair is another call and stays). ``connect`` and ``bind`` allow those calls, ``foreign`` the calls of
+    other architectures (32-bit programs on a 64-bit kernel), whose numbers the filter doesn't know.
     """
     if machine not in _ARCHITECTURES:
         return None
     audit_arch, numbers = _ARCHITECTURES[machine]
-    load, jump_equal, give = 0x20, 0x15, 0x06
+    load, jump_equal, jump_from, give = 0x20, 0x15, 0x35, 0x06
     errno_action, allow = 0x00050000, 0x7FFF0000
 
     def instruction(code: int, if_true: int, if_false: int, value: int) -> bytes:
@@ -183,10 +186,12 @@ def seccomp_program(machine: str, bind: bool, connect: bool) -> Optional[bytes]:
     refuse = instruction(give, 0, 0, errno_action | ENONET)
     program = [
         instruction(load, 0, 0, 4),
-        # Another architecture's calls pass: a 32-bit interpreter must not die of our filter.
+        # A 32-bit interpreter must not die of our filter, and a 64-bit one must not get around it by 32-bit calls.
         instruction(jump_equal, 1, 0, audit_arch),
-        instruction(give, 0, 0, allow),
+        instruction(give, 0, 0, allow if foreign else errno_action | ENOSYS),
         instruction(load, 0, 0, 0),
+        instruction(jump_from, 0, 1, _X32_CALLS),
+        instruction(give, 0, 0, errno_action | ENOSYS),
     ]
     refused = [name for name, allowed in (("connect", connect), ("bind", bind)) if not allowed]
     for name in refused:

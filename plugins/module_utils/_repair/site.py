@@ -19,7 +19,7 @@ from .model import Control, Host
 
 Proof = dict[str, Any]
 # Ends of the import test that say nothing of the application: the test's own limits, the sandbox, or that it could not be made.
-_NO_ANSWER = frozenset({"withheld", "could_not_run", "timeout"})
+_NO_ANSWER = frozenset({"withheld", "could_not_run", "timeout", "tampered"})
 _HOST_ERRNOS = frozenset({errno.ENOENT, errno.EACCES, errno.ENOTDIR, errno.ELOOP, errno.ENOEXEC})
 TRIES, PAUSE_S = 3, 1.0
 # A repair waits longer for a part of the evidence than a diagnosis, which has many hosts to look at.
@@ -143,6 +143,8 @@ def _why_none(section: Section, outcome: str) -> str:
         return "the import did not end in the time that the test has"
     if outcome == "killed":
         return f"the test's own limit of {section.get('limit')} ended it"
+    if outcome == "tampered":
+        return "; ".join(map(str, section.get("tampered") or []))
     return str(section.get("why_not") or "the test could not be made")
 
 

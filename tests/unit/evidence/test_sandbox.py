@@ -71,12 +71,15 @@ def decide(program: bytes, arch: int, number: int, *arguments: int) -> int:
             accumulator = struct.unpack_from("<I", data, value)[0]
         elif operation == 0x15:
             position += if_true if accumulator == value else if_false
+        elif operation == 0x35:
+            position += if_true if accumulator >= value else if_false
         else:
             assert operation == 0x06
             return int(value)
 
 
 ALLOW, REFUSE, X86 = 0x7FFF0000, 0x00050000 | sandbox_kernel.ENONET, 0xC000003E
+ENOSYS = 0x00050000 | sandbox_kernel.ENOSYS
 SOCKET, CONNECT, SENDTO, BIND, READ, KILL = 41, 42, 44, 49, 0, 62
 EVERYBODY = 0xFFFFFFFFFFFFFFFF
 
@@ -107,7 +110,10 @@ def test_system_call_filter(bind: bool, connect: bool, call: tuple[int, ...], an
     program = sandbox_kernel.seccomp_program("x86_64", bind, connect)
     assert program is not None
     assert decide(program, X86, *call) == answer
-    assert decide(program, 0x40000003, *call) == ALLOW, "a 32-bit interpreter must not die of the filter"
+    assert decide(program, 0x40000003, *call) == ENOSYS, "32-bit calls would be a way around the filter"
+    assert decide(program, X86, 0x40000000 | call[0], *call[1:]) == ENOSYS
+    for_32_bit = sandbox_kernel.seccomp_program("x86_64", bind, connect, foreign=True)
+    assert decide(for_32_bit or b"", 0x40000003, *call) == ALLOW, "a 32-bit interpreter must not die of the filter"
 
 
 def test_unknown_architecture_has_no_filter() -> None:
@@ -218,3 +224,45 @@ def test_missing_interpreter_and_directory_are_told_apart() -> None:
     assert failed is not None and (failed["stage"], failed["errno"]) == ("exec", 2)
     failed = run("", cwd="/no/such/directory").failed
     assert failed is not None and (failed["stage"], failed["errno"]) == ("cwd", 2)
+
+
+@needs_linux
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="the machine code below is for x86-64")
+def test_32_bit_calls_are_no_way_around_the_filter() -> None:
+    # int 0x80 with socketcall(socket, AF_UNIX ...) would have to build a structure; getpid is enough to see them refused.
+    code = (
+        "import ctypes, mmap\n"
+        "page = mmap.mmap(-1, 4096, prot=7)\n"
+        "page.write(bytes.fromhex('b814000000cd80c3'))\n"  # mov eax, 20 (getpid); int 0x80; ret
+        "print(ctypes.CFUNCTYPE(ctypes.c_int)(ctypes.addressof(ctypes.c_char.from_buffer(page)))())\n"
+    )
+    result = run(code)
+    assert result.sandbox is not None, result.error
+    assert result.stdout.strip() == str(-sandbox_kernel.ENOSYS), result.stderr
+
+
+@needs_linux
+def test_memory_outside_of_any_process_is_limited_too() -> None:
+    code = (
+        "import os\nheld = []\n"
+        "while True:\n"
+        "    held.append(os.memfd_create('x'))\n"
+        "    os.write(held[-1], bytes(20 << 20))\n"
+    )
+    result = run(code, timeout=20.0)
+    assert result.limit == "memory", (result.ended, result.stderr[-300:])
+    assert result.ms < 15000
+
+
+@needs_linux
+def test_the_guard_can_not_be_reached_by_a_program_of_the_same_user() -> None:
+    code = (
+        "import os\n"
+        "try: print(os.listdir(f'/proc/{os.getppid()}/fd'))\n"
+        "except OSError as exc: print(type(exc).__name__)\n"
+    )
+    uid, gid = (65534, 65534) if os.geteuid() == 0 else (os.geteuid(), os.getegid())
+    for kind in sandbox.KINDS:
+        result = run(code, kinds=(kind,), uid=uid, gid=gid, argv=["/usr/bin/python3", "-I", "-c", code])
+        if result.sandbox is not None and result.failed is None:
+            assert result.stdout.strip() in ("PermissionError", "FileNotFoundError"), kind

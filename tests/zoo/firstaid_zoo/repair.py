@@ -23,6 +23,8 @@ from .run import Placed, say
 LOOK = (Path(__file__).parent / "remote_look.py").read_text()
 CHECK = ("--check", "--diff")
 RESULTS = "repair-results.json"
+# Each fault is a service that starts over and over: of more at once, most of the time of two cores goes into starts.
+WAVE = 12
 
 
 def repairable(faults: list[Fault], *, brief: bool = False) -> list[Fault]:
@@ -43,8 +45,14 @@ def everything(placed: Placed, boot: ZooHost, *, keep: bool, once: bool) -> int:
     # Its own host, so that both go side by side.
     with ThreadPoolExecutor(max_workers=1) as pool:
         apart = pool.submit(interruptions.all_of, boot, broken_off, keep=keep)
-        quiet = {host: faults for host, faults in quiet.items() if faults}
-        results, complaints, collateral, steps = ladder(quiet, keep=keep, once=once) if quiet else ([], [], [], {})
+        results, complaints, collateral, steps = [], [], [], {}
+        if not once:
+            complaints += batch(quiet, steps)
+        for number, wave in enumerate(waves(quiet), 1):
+            judgements, sentences, changes = ladder(wave, steps, f"{number}-", keep=keep, once=once)
+            results += judgements
+            complaints += sentences
+            collateral += changes
         interrupted = apart.result()
     told = {
         "figures": {
@@ -63,31 +71,45 @@ def everything(placed: Placed, boot: ZooHost, *, keep: bool, once: bool) -> int:
     return show(told)
 
 
+def waves(placed: Placed) -> list[Placed]:
+    """Return the faults in portions that are on the hosts at once, those with the same fix together."""
+    rows = [
+        (playbook.group_of(fault), host.container, host, fault) for host, faults in placed.items() for fault in faults
+    ]
+    rows.sort(key=lambda row: row[:2])
+    found: list[Placed] = []
+    for start in range(0, len(rows), WAVE):
+        wave: Placed = {}
+        for _group, _container, host, fault in rows[start : start + WAVE]:
+            wave.setdefault(host, []).append(fault)
+        found.append(wave)
+    return found
+
+
 def ladder(
-    placed: Placed, *, keep: bool, once: bool
-) -> tuple[list[verdicts.Repaired], list[str], list[str], dict[str, int]]:
-    """Plant, preview, repair, preview again, repair again; before that some of them by discovery."""
-    steps: dict[str, int] = {}
-    complaints, collateral = [] if once else batch(placed, steps), []
-    complaints += [f"not warm: {sentence}" for sentence in plant(placed)]
+    placed: Placed, steps: dict[str, int], wave: str, *, keep: bool, once: bool
+) -> tuple[list[verdicts.Repaired], list[str], list[str]]:
+    """Plant, preview, repair, preview again, repair again."""
+    complaints = [f"not warm: {sentence}" for sentence in plant(placed)]
+    collateral: list[str] = []
     inventory = playbook.write_inventory(placed)
     second = snapshots(placed)
     if not once:
         first = second
         # A fault that is handed over untouched has nothing to preview.
         groups = [group for group in playbook.groups_of(placed) if group != playbook.NOTHING]
-        preview = play(inventory, groups, "1-check", CHECK, steps)
+        preview = play(inventory, groups, f"{wave}1-check", CHECK, steps)
         second = snapshots(placed)
         collateral += compared("check", placed, first, second, touched=False)
         complaints += previews(placed, preview)
-    run = play(inventory, playbook.groups_of(placed), "2-run", (), steps)
+    run = play(inventory, playbook.groups_of(placed), f"{wave}2-run", (), steps)
     third = snapshots(placed)
     collateral += compared("run", placed, second, third, touched=True)
     results = judged(placed, run)
     if once:
         if not keep:
             clean(placed)
-        return results, complaints + leaks(placed), collateral, steps
+        return results, complaints + leaks(placed), collateral
     healed = {(result.host, result.fault) for result in results if result.verdict == "healed"}
     mended = {
         host: [_settled(fault, (host.container, fault.name) in healed) for fault in faults]
@@ -98,7 +120,7 @@ def ladder(
     }
     inventory = playbook.write_inventory(again, "inventory-again")
     third = snapshots(mended)
-    for step, extra in (("3-check", CHECK), ("4-run", ())) if healed else ():
+    for step, extra in ((f"{wave}3-check", CHECK), (f"{wave}4-run", ())) if healed else ():
         played = play(inventory, playbook.groups_of(again), step, extra, steps)
         complaints += [
             f"{step}: {name}: {count} tasks changed something on a healthy backend"
@@ -110,7 +132,7 @@ def ladder(
     leaked = leaks(placed)
     if not keep:
         clean(placed)
-    return results, complaints + leaked, collateral, steps
+    return results, complaints + leaked, collateral
 
 
 def batch(placed: Placed, steps: dict[str, int]) -> list[str]:

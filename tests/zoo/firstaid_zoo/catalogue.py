@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 FAULTS = Path(__file__).resolve().parent.parent / "faults"
+HOSTILE = FAULTS.with_name("hostile")
 PYTHONS = {"d11": "3.9", "d12": "3.11", "d13": "3.13"}
 WARM_KEYS = {"restarts", "state", "result", "active_s", "active", "listens", "journal", "times", "ran"}
 EXPECT_KEYS = {
@@ -147,9 +148,9 @@ class Fault:
         return f"{self.service}.service"
 
 
-def load(names: list[str] | None = None) -> list[Fault]:
+def load(names: list[str] | None = None, folder: Path = FAULTS) -> list[Fault]:
     """Read the faults of these names, or all, in the order of their names."""
-    faults = [_read(path) for path in sorted(FAULTS.glob("*.yml"))]
+    faults = [_read(path) for path in sorted(folder.glob("*.yml"))]
     unknown = set(names or ()) - {fault.name for fault in faults}
     if unknown:
         raise CatalogueError(f"no such fault: {', '.join(sorted(unknown))}; `tests/zoo/zoo list` shows all")

@@ -34,7 +34,7 @@ from .run import say
 LONG = ("-e", "verify_window=60")
 # Prints the newest manifest, or nothing.
 MANIFEST = 'ls -1 "$1" 2>/dev/null | grep Z- | sort | tail -1 | while read run; do cat "$1/$run/manifest.json"; done'
-MOMENT_S = 120.0
+MOMENT_S = 300.0
 AT_ONCE = 3
 
 

@@ -24,7 +24,7 @@ LOOK = (Path(__file__).parent / "remote_look.py").read_text()
 CHECK = ("--check", "--diff")
 RESULTS = "repair-results.json"
 # Each fault is a service that starts over and over: of more at once, most of the time of two cores goes into starts.
-WAVE = 12
+WAVE = 14
 
 
 def repairable(faults: list[Fault], *, brief: bool = False) -> list[Fault]:
@@ -42,18 +42,15 @@ def everything(placed: Placed, boot: ZooHost, *, keep: bool, once: bool) -> int:
         for host, faults in placed.items()
     }
     broken_off = [fault for faults in placed.values() for fault in faults if fault.repair and fault.repair.interrupt]
-    # Its own host, so that both go side by side.
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        apart = pool.submit(interruptions.all_of, boot, broken_off, keep=keep)
-        results, complaints, collateral, steps = [], [], [], {}
-        if not once:
-            complaints += batch(quiet, steps)
-        for number, wave in enumerate(waves(quiet), 1):
-            judgements, sentences, changes = ladder(wave, steps, f"{number}-", keep=keep, once=once)
-            results += judgements
-            complaints += sentences
-            collateral += changes
-        interrupted = apart.result()
+    interrupted = interruptions.all_of(boot, broken_off, keep=keep)
+    results, complaints, collateral, steps = [], [], [], {}
+    if not once:
+        complaints += batch(quiet, steps)
+    for number, wave in enumerate(waves(quiet), 1):
+        judgements, sentences, changes = ladder(wave, steps, f"{number}-", keep=keep, once=once)
+        results += judgements
+        complaints += sentences
+        collateral += changes
     told = {
         "figures": {
             **verdicts.figures(results, collateral),

@@ -158,6 +158,8 @@ def _conventional(reading: Reading, backend: Backend) -> None:
             ]
     found: list[tuple[float, str]] = []
     for place in places:
+        if reading.ctx.closed(place):
+            continue
         try:
             with os.scandir(place) as entries:
                 for _index, entry in zip(range(500), entries):

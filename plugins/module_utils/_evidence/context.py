@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
-from .reach import NOBODY_IN_PARTICULAR, OutOfReach, Reader, open_file
+from .reach import NOBODY_IN_PARTICULAR, OutOfReach, Reader, closed, open_file
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -122,6 +122,10 @@ class Context:
         if result.timed_out:
             result.error = f"{argv[0]} did not finish within {limit:.1f} s"
         return result
+
+    def closed(self, path: str) -> bool:
+        """Whether the names in a directory are not for the backend's user, who led to it; see ``reach``."""
+        return closed(path, self.reader)
 
     def read(self, path: str, max_bytes: int = 256 * KIB, tail: bool = False) -> FileText:
         """Read a regular file, at most ``max_bytes`` from its head or tail, never blocking on a FIFO or device.

@@ -29,6 +29,9 @@ FIELDS = (
     "SYSLOG_IDENTIFIER",
     "_COMM",
 )
+_REFUSED_ASSIGNMENT = re.compile(r"(invalid environment assignment ['\"])(.*?)(['\"](?:: \S|\Z))", re.DOTALL)
+# Lines of keys and hashes end in "=" or hold "==".
+_NAME_IN_FRONT = re.compile(r"(?:export\s+)?[A-Za-z_][\w.-]{0,39}\s*=(?!=|\s*\Z)")
 _NO_ACCESS = re.compile(r"not seeing messages from other users|insufficient permissions", re.IGNORECASE)
 # PID 1 announces a start before the invocation is known on old versions.
 _STARTING = re.compile(r"^(?:Starting|Started) ")
@@ -111,9 +114,20 @@ def message_text(value: Any) -> str:
         return "[message left out by journalctl]"
     if isinstance(value, list):
         if value and all(isinstance(item, int) and 0 <= item < 256 for item in value):
-            return clean(bytes(value).decode("utf-8", errors="replace"))
+            return without_assignment(clean(bytes(value).decode("utf-8", errors="replace")))
         return "\n".join(message_text(item) for item in value)
-    return clean(str(value))
+    return without_assignment(clean(str(value)))
+
+
+def without_assignment(text: str) -> str:
+    """systemd quotes a line of an environment file that it doesn't take: its value is a secret, and if somebody made the
+    file a link to another one, so is the whole line. What looks like a name stays."""
+
+    def hide(match: re.Match[str]) -> str:
+        name = _NAME_IN_FRONT.match(match[2])
+        return f"{match[1]}{name[0] if name else ''}<hidden>{match[3]}"
+
+    return _REFUSED_ASSIGNMENT.sub(hide, text) if "invalid environment assignment" in text else text
 
 
 def to_cuts(entries: list[Entry]) -> list[Cut]:

@@ -64,6 +64,8 @@ def scan(locations: Sequence[str], ctx: Context) -> Inventory:
     inventory = Inventory()
     end = time.monotonic() + min(MAX_SECONDS, ctx.remaining())
     for location in locations:
+        if ctx.closed(location):
+            continue
         try:
             with os.scandir(location) as entries:
                 names = sorted(entry.name for entry in entries)

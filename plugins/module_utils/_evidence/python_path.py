@@ -87,6 +87,8 @@ def _first_entry(backend: Backend, cwd: str) -> list[tuple[str, str]]:
 
 def pth_paths(site: str, ctx: Context) -> list[str]:
     """Directories that the ``.pth`` files of a site directory add, existing or not; code in them is not run."""
+    if ctx.closed(site):
+        return []
     try:
         names = sorted(name for name in os.listdir(site) if name.endswith((".pth", ".egg-link")))[:MAX_PTH_FILES]
     except OSError:

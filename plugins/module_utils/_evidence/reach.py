@@ -108,6 +108,25 @@ def open_file(path: str, reader: Reader = NOBODY_IN_PARTICULAR) -> int:
         os.close(walk.here)
 
 
+def closed(path: str, reader: Reader = NOBODY_IN_PARTICULAR) -> bool:
+    """Whether a directory is not for those who named it or made a link to it: then not even its entries' names are shown.
+
+    What isn't there, or can't be opened anyway, is not closed: whoever lists it meets that himself.
+    """
+    if not _PATH_ONLY or not path.startswith("/") or "\0" in path:
+        return False
+    try:
+        walk = _Walk(path, reader)
+    except OutOfReach:
+        return True
+    except OSError:
+        return False
+    try:
+        return walk.judge is not None and not _may(walk.here, os.fstat(walk.here), walk.judge, READ)
+    finally:
+        os.close(walk.here)
+
+
 class _Walk:
     """The way to a path; ``here`` is a descriptor of where it ended. ``judge`` must be allowed what we do from now on."""
 

@@ -72,7 +72,7 @@ def read_project(directories: list[str], ctx: Context) -> Project:
     """Read every known file in these directories; the nearest directory comes first. Never raises."""
     project = Project()
     for directory in directories:
-        for name in _names(directory):
+        for name in _names(directory, ctx):
             path = os.path.join(directory, name)
             reader = _reader(name)
             if reader is None or path in project.files or len(project.files) >= MAX_FILES:
@@ -90,13 +90,15 @@ def read_project(directories: list[str], ctx: Context) -> Project:
     return project
 
 
-def _names(directory: str) -> list[str]:
+def _names(directory: str, ctx: Context) -> list[str]:
+    if ctx.closed(directory):
+        return []
     try:
         listed = sorted(os.listdir(directory))[:2000]
     except OSError:
         return []
     names = [name for name in listed if _reader(name)]
-    if "requirements" in listed:
+    if "requirements" in listed and not ctx.closed(os.path.join(directory, "requirements")):
         try:
             inner = sorted(os.listdir(os.path.join(directory, "requirements")))[:50]
         except OSError:

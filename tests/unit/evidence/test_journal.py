@@ -128,3 +128,18 @@ def test_the_beginning_of_a_talkative_run_is_put_back() -> None:
 def test_failures_are_sentences(result: CommandResult, found: bool, said: str | None) -> None:
     error = journal.query_error(result, found)
     assert error is None if said is None else said in (error or "")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("'export SECRET_KEY=x1': /etc/a.env", "'export SECRET_KEY=<hidden>': /etc/a.env"),
+        ("'my-var = it's': /etc/a.env", "'my-var =<hidden>': /etc/a.env"),
+        ("'root:$6$salt$hash=x:19000': /srv/a/.env", "'<hidden>': /srv/a/.env"),
+        ("'b3BlbnNzaC1rZXk==': /srv/a/.env", "'<hidden>': /srv/a/.env"),
+        ("'aGVsbG8=': /srv/a/.env", "'<hidden>': /srv/a/.env"),
+    ],
+)
+def test_what_systemd_quotes_of_an_environment_file_is_hidden(text: str, shown: str) -> None:
+    line = "a.service: Ignoring invalid environment assignment "
+    assert journal.message_text(line + text) == line + shown

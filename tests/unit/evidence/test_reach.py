@@ -112,6 +112,17 @@ def test_a_file_that_the_user_may_only_write_is_its_own_log(open_path: Path) -> 
     assert read(log, Reader(WHO, ()))[0] == b"root:hash\n"
 
 
+@needs_root
+def test_names_in_a_directory_that_is_not_for_the_service_are_not_shown(open_path: Path) -> None:
+    private = open_path / "private"
+    private.mkdir(mode=0o700)
+    app = tree(open_path / "app")
+    (app / "logs").symlink_to(private)
+    ctx = Context({}, time.monotonic() + 10, reader=Reader(WHO, (str(app),)))
+    assert ctx.closed(str(app / "logs")) and ctx.closed(str(private))
+    assert not any(ctx.closed(str(path)) for path in (app, open_path, app / "none", Path("relative")))
+
+
 def test_loops_missing_files_and_odd_names_are_sentences(tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to("loop")
     os.mkfifo(tmp_path / "fifo")

@@ -53,8 +53,11 @@ molecule: setup ## the playbook on real systemd hosts: three Debians over SSH, t
 accuracy: setup ## the classifier on recorded crashes (CORPUS=file, JSON=1)
 	@$(BIN)/python tests/accuracy/run.py $(if $(CORPUS),--corpus $(CORPUS)) $(if $(JSON),--json)
 
-bench: setup ## times as ratios against ansible -m ping
+bench: bench-classifier ## times as ratios against ansible -m ping, on test hosts, and the classifier on large logs
 	$(BIN)/python benchmarks/run.py
+
+bench-classifier: setup ## seconds and memory of the classifier for 10 MiB of log, of many shapes; needs no hosts
+	$(BIN)/python benchmarks/classify.py
 
 build: setup ## build the collection, install it in an empty place and run it from there by its full name
 	tests/tools/check-build
@@ -69,4 +72,4 @@ clean: diagnose-clean ## remove what was built; test hosts too
 	-tests/hosts/down
 	rm -rf .build $(VENV)
 
-.PHONY: help setup diagnose diagnose-clean test lint unit sanity demo-check molecule accuracy bench build matrix docs clean
+.PHONY: help setup diagnose diagnose-clean test lint unit sanity demo-check molecule accuracy bench bench-classifier build matrix docs clean

@@ -22,6 +22,8 @@ GROUP_HEADER = "Exception Group Traceback"
 _MESSAGE_LINES = 200
 _CHAIN_LIMIT = 60
 _GROUP_DEPTH = 12
+# The interpreter itself prints 15 and says how many more there are.
+_GROUP_WIDTH = 20
 _SUB_SEPARATOR = re.compile(r"\+-{4,}")
 _BARE_GROUP = re.compile(r"(?P<indent> {0,40})\| (?:[\w.]{1,200}\.)?(?:Base)?ExceptionGroup: ")
 _AFTER_BLANK = ("(Background on", "ERRORS:", "WARNINGS:", "Did you ", "\t", "IMPORTANT", "Original error was")
@@ -276,7 +278,7 @@ def _sub_exceptions(rows: Sequence[Row], at: int, depth: int) -> tuple[tuple[tup
 
     def close() -> None:
         start = next((i for i, row in enumerate(block) if row.text.strip()), None)
-        if start is not None:
+        if start is not None and len(groups) < _GROUP_WIDTH:
             groups.append(parse_chain(block, start, depth + 1).raised)
         block.clear()
 

@@ -45,7 +45,7 @@ def _canonical(value: Any) -> Iterator[str]:
             yield f"{',' if number else ''}{_json(key)}:"
             yield from _canonical(value[key])
         yield "}"
-    elif isinstance(value, list) and all(isinstance(item, str) for item in value):
+    elif isinstance(value, list) and set(map(type, value)) <= {str}:
         yield "["
         for start in range(0, len(value), _AT_ONCE):
             yield ("," if start else "") + _json(value[start : start + _AT_ONCE])[1:-1]

@@ -246,7 +246,7 @@ def _source(source: Mapping[str, Any], limit: int) -> Mapping[str, Any]:
     left, omitted = limit, 0
     kept = []
     for attempt in reversed(attempts):
-        segments = []
+        segments: list[Any] = []
         for segment in reversed(_segments(attempt)):
             pieces, skipped, used = _segment(segment, max(left, _LEAST))
             segments[:0] = pieces
@@ -264,11 +264,7 @@ def _lines_of(segment: Any) -> list[str]:
     lines = segment.get("lines") if isinstance(segment, Mapping) else None
     if not isinstance(lines, list):
         return []
-    return (
-        lines
-        if all(isinstance(line, str) for line in lines)
-        else [line if isinstance(line, str) else "" for line in lines]
-    )
+    return lines if set(map(type, lines)) <= {str} else [line if isinstance(line, str) else "" for line in lines]
 
 
 def _segment(segment: Any, limit: int) -> tuple[list[Any], int, int]:

@@ -27,6 +27,9 @@ from .tracebacks import from_import_test, tracebacks
 # Lines per attempt that patterns look at: the head says what started, the tail says what ended it.
 HEAD_LINES = 200
 TAIL_LINES = 500
+# The same for different exceptions.
+FIRST_ERRORS = 40
+LAST_ERRORS = 160
 ATTEMPTS_PER_SOURCE = 4
 _NEAR_END = 30
 
@@ -227,7 +230,7 @@ def _observe_attempt(observed: Observed, attempt: Attempt, path: str, age: int, 
     served = [index for index in window if _says(_SERVED, _SERVED_WORDS, lines[index].text)]
     first_served, last_served = (served[0], served[-1]) if served else (len(lines), -1)
     shutdown = next((i for i in window if i > first_served and _is_shutdown(lines[i].text)), len(lines))
-    found = tracebacks(attempt)
+    found = _telling(tracebacks(attempt))
     index_of: dict[int, int] = {}
     for index, line in enumerate(lines):
         index_of.setdefault(line.number, index)
@@ -255,6 +258,14 @@ def _observe_attempt(observed: Observed, attempt: Attempt, path: str, age: int, 
         citation = Citation(path, line.number, line.quote)
         phase = _phase(index, first_served, shutdown)
         observed.lines.append(SeenLine(text, text.lower(), citation, age, weight, phase, _speaker(line), line.level))
+
+
+def _telling(found: list[Traceback]) -> list[Traceback]:
+    """All different exceptions of an attempt, or of very many the first, the last, and those that ended a process."""
+    if len(found) <= FIRST_ERRORS + LAST_ERRORS:
+        return found
+    middle = [tb for tb in found[FIRST_ERRORS:-LAST_ERRORS] if tb.fatal]
+    return [*found[:FIRST_ERRORS], *middle[-FIRST_ERRORS:], *found[-LAST_ERRORS:]]
 
 
 def _window(count: int) -> Sequence[int]:

@@ -25,6 +25,8 @@ def plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {_key(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
+        if set(map(type, value)) <= {str}:
+            return list(value)  # the lines of a log
         return [plain(item) for item in value]
     if isinstance(value, int):
         return int(value)

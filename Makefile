@@ -62,6 +62,14 @@ bench-classifier: setup ## seconds and memory of the classifier for 10 MiB of lo
 build: setup ## build the collection, install it in an empty place and run it from there by its full name
 	tests/tools/check-build
 
+$(VENV)/.fuzz: tests/fuzz/requirements.txt $(VENV)/.dev
+	@tests/tools/make-venv $(VENV) tests/fuzz/requirements.txt
+	@touch $@
+
+fuzz: $(VENV)/.fuzz ## every parser, guided by coverage (MINUTES=10, TARGETS="log toml"), then the time of large inputs
+	nice -n 19 $(BIN)/python tests/fuzz/run --minutes $(or $(MINUTES),10) $(TARGETS)
+	nice -n 19 $(BIN)/python tests/fuzz/run --linear $(TARGETS)
+
 matrix: setup ## the demo under ansible-core 2.19, 2.20 and 2.21
 	tests/tools/check-cores
 

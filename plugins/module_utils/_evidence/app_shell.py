@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from typing import Optional
 
 MAX_COMMANDS = 400
+# The kernel hands no longer word to a program (MAX_ARG_STRLEN); A=$A$A would double for ever.
+MAX_VALUE = 128 * 1024
 
 _ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(\+?)=(.*)\Z", re.DOTALL)
 _PARAMETER = re.compile(
@@ -84,7 +86,8 @@ def follow(
             match = _ASSIGNMENT.match(words[0])
             if not match:
                 break
-            local[match.group(1)] = (state.environ.get(match.group(1), "") if match.group(2) else "") + match.group(3)
+            former = state.environ.get(match.group(1), "") if match.group(2) else ""
+            local[match.group(1)] = (former + match.group(3))[:MAX_VALUE]
             words = words[1:]
         if not words:
             state.environ.update(local)
@@ -95,7 +98,7 @@ def follow(
             for word in rest:
                 match = _ASSIGNMENT.match(word)
                 if match:
-                    state.environ[match.group(1)] = match.group(3)
+                    state.environ[match.group(1)] = match.group(3)[:MAX_VALUE]
                 if head == "export" and not word.startswith("-"):
                     state.exported.append(word.split("=", 1)[0])
         elif head == "set":
@@ -298,7 +301,7 @@ def _substitute(text: str, state: ShellResult, names: Mapping[str, str], depth: 
         inner = match.group(7) if match.group(7) is not None else match.group(8)
         return _command_value(inner or "", state, names, depth)
 
-    return _PARAMETER.sub(replace, text)
+    return _PARAMETER.sub(replace, text)[:MAX_VALUE]
 
 
 def _command_value(text: str, state: ShellResult, names: Mapping[str, str], depth: int) -> str:

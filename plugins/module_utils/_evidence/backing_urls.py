@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import Optional
 from urllib.parse import parse_qsl, unquote
 
+from .numerals import whole
+
 MAX_HOSTS = 3
 MAX_VALUE = 4096
 
@@ -238,9 +240,10 @@ def split_host(text: str, default_port: int) -> tuple[Optional[str], Optional[in
     port = match.group(3)
     if not port:
         return host or None, default_port or None, None
-    if not port.isdigit() or not 0 < int(port) < 65536:
+    number = whole(port) or 0
+    if not 0 < number < 65536:
         return host or None, None, "port"
-    return host or None, int(port), None
+    return host or None, number, None
 
 
 def _socket_path(kind: str, path: str, port: int) -> str:
@@ -260,8 +263,8 @@ def parse_dsn(name: str, value: str) -> Target:
     words = dict(re.findall(r"(\w+)\s*=\s*('(?:[^'\\]|\\.)*'|\S*)", value))
     parts = {key: item.strip("'") for key, item in words.items()}
     host, port, fault = split_host(parts.get("host", ""), 5432)
-    if parts.get("port", "").isdigit():
-        port = int(parts["port"])
+    given = whole(parts.get("port", ""))
+    port = port if given is None else given
     target = Target("postgresql", name, "dsn", host=host, port=port, database=parts.get("dbname"))
     target.user, target.password, target.options = parts.get("user"), parts.get("password"), parts
     target.tls_wanted = _wants_tls(parts)
@@ -297,7 +300,8 @@ def from_pairs(environ: Mapping[str, str]) -> list[Target]:
         target.host, target.port, fault = split_host(text, default)
         if given:
             target.origin += f" and {stem}PORT"
-            target.port = int(given) if given.isdigit() and 0 < int(given) < 65536 else None
+            number = whole(given) or 0
+            target.port = number if 0 < number < 65536 else None
             fault = fault or (None if target.port else "port")
         if text.startswith("/"):
             target.host, target.uds = None, _socket_path(kind, text, target.port or default)

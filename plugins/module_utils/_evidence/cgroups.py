@@ -11,6 +11,7 @@ from typing import Any, Optional
 
 from . import proc
 from .model import Backend
+from .numerals import whole
 
 # "No limit" on version 1 is the largest multiple of a page; nobody has a machine of 2^60 bytes.
 NO_LIMIT = 1 << 60
@@ -134,11 +135,8 @@ def tasks(group: Group) -> dict[str, Optional[int]]:
 
 def number(text: Optional[str]) -> Optional[int]:
     """A control file's number; None for ``max``, for version 1's way to say so, and for a missing file."""
-    stripped = (text or "").strip()
-    if not stripped.isdigit():
-        return None
-    value = int(stripped)
-    return None if value >= NO_LIMIT else value
+    value = whole((text or "").strip())
+    return None if value is None or value >= NO_LIMIT else value
 
 
 def _smallest(group: Group, names: tuple[str, ...]) -> Optional[int]:
@@ -154,6 +152,7 @@ def _pairs(text: Optional[str]) -> dict[str, int]:
     found = {}
     for line in (text or "").splitlines():
         words = line.split()
-        if len(words) == 2 and words[1].isdigit():
-            found[words[0]] = int(words[1])
+        value = whole(words[1]) if len(words) == 2 else None
+        if value is not None:
+            found[words[0]] = value
     return found

@@ -217,7 +217,7 @@ def _restart_times(ctx: Context) -> dict[str, list[float]]:
         try:
             entry = json.loads(line)
             times.setdefault(str(entry["UNIT"]), []).append(int(entry["__REALTIME_TIMESTAMP"]) / 1e6)
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             continue
     return times
 

@@ -85,6 +85,7 @@ class EnvFile:
     not_loaded: list[str] = field(default_factory=list)
     malformed: list[Malformed] = field(default_factory=list)
     load_error: Optional[str] = None
+    most: int = field(default=MAX_MALFORMED, repr=False)
 
 
 def sensitive(name: str, value: str = "") -> bool:
@@ -94,9 +95,12 @@ def sensitive(name: str, value: str = "") -> bool:
     return is_sensitive_name(name)
 
 
-def parse(raw: bytes, systemd_version: int = COMMENTS_END_SINCE) -> EnvFile:
-    """Read the bytes of an environment file as the given systemd would. Never raises."""
-    result = EnvFile(size=len(raw))
+def parse(raw: bytes, systemd_version: int = COMMENTS_END_SINCE, most: int = MAX_MALFORMED) -> EnvFile:
+    """Read the bytes of an environment file as the given systemd would. Never raises.
+
+    :param most: how many malformed lines are named.
+    """
+    result = EnvFile(size=len(raw), most=most)
     text = _decode(raw, result)
     result.line_endings = _line_endings(text)
     result.lines = len(text.splitlines())
@@ -104,24 +108,23 @@ def parse(raw: bytes, systemd_version: int = COMMENTS_END_SINCE) -> EnvFile:
     assignments, ignored = split(text, systemd_version < COMMENTS_END_SINCE)
     for line, content in ignored:
         _report(result, line, "continued_comment" if content[:1] in ("#", ";") else "no_equals", content)
-    seen: set[str] = set()
+    seen: dict[str, bool] = {}
+    not_loaded: dict[str, None] = {}
     for entry in assignments:
         name = intended_name(entry.key)
-        if name in seen and name not in result.duplicates:
-            result.duplicates.append(name)
-        if name not in seen:
-            result.names.append(name)
-        seen.add(name)
+        seen[name] = name in seen
         result.intended[name] = _intended_value(entry)
         _judge(entry, result)
         if NAME.match(entry.key):
             result.variables[entry.key] = entry.value
-        elif name not in result.not_loaded:
-            result.not_loaded.append(name)
+        else:
+            not_loaded[name] = None
+    result.names = list(seen)
+    result.duplicates = [name for name, again in seen.items() if again]
     _carriage_returns(text, result)
     if result.load_error:
-        result.variables, result.not_loaded = {}, list(result.names)
-    result.not_loaded = [name for name in result.not_loaded if name not in result.variables]
+        result.variables, not_loaded = {}, dict.fromkeys(result.names)
+    result.not_loaded = [name for name in not_loaded if name not in result.variables]
     result.malformed.sort(key=lambda item: item.line)
     return result
 
@@ -295,7 +298,7 @@ def _carriage_returns(text: str, result: EnvFile) -> None:
 
 
 def _report(result: EnvFile, line: int, problem: str, text: str, *affects: str) -> None:
-    if len(result.malformed) < MAX_MALFORMED:
+    if len(result.malformed) < result.most:
         result.malformed.append(Malformed(line, problem, text[:TEXT_LIMIT], list(affects) or list(_AFFECTS[problem])))
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 BLANK = " \t"
 NEWLINE = "\r\n"
+_LINE_END = re.compile(r"[\r\n]")
 
 
 @dataclass
@@ -44,11 +45,12 @@ def split(text: str, comments_continue: bool) -> tuple[list[Assignment], list[tu
         if text[position] in "#;":
             while stop < end and text[stop] not in NEWLINE:
                 stop += 1
-            if text[stop - 1] == "\\" and "=" in text[stop + 1 :].split("\n", 1)[0]:
+            following = _line_end(text, stop + 1)
+            if text[stop - 1] == "\\" and text.find("=", stop + 1, following) >= 0:
                 ignored.append((line, text[position:stop]))
                 if comments_continue:
                     line += 1
-                    stop = text.find("\n", stop + 1) if "\n" in text[stop + 1 :] else end
+                    stop = following
             position = stop
             continue
         while stop < end and text[stop] not in "=\r\n":
@@ -65,6 +67,12 @@ def split(text: str, comments_continue: bool) -> tuple[list[Assignment], list[tu
         assignments.append(entry)
         position = after
     return assignments, ignored
+
+
+def _line_end(text: str, position: int) -> int:
+    """Where the line that holds a position ends; the end of the text when it is the last."""
+    found = text.find("\n", position)
+    return len(text) if found < 0 else found
 
 
 def _value(text: str, position: int, entry: Assignment) -> int:
@@ -92,7 +100,8 @@ def _value(text: str, position: int, entry: Assignment) -> int:
             continue
         if bare or char not in BLANK:
             if not bare and entry.quotes:
-                entry.text_after_quote = re.split(r"[\r\n]", text[position:], maxsplit=1)[0]
+                stop = _LINE_END.search(text, position)
+                entry.text_after_quote = text[position : stop.start() if stop else end]
             bare = True
             chars.append(char)
             if char not in BLANK:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import signal
 from typing import Any, Optional
 
+from .numerals import whole
+
 # Status → (name that systemd prints, what failed before the program could run).
 SETUP_STEPS = {
     200: ("CHDIR", "systemd could not change to the working directory (WorkingDirectory=)"),
@@ -107,8 +109,9 @@ def signal_name(number: int) -> str:
 
 def signal_number(name: str) -> Optional[int]:
     """9 for ``KILL``, ``SIGKILL`` or ``9``; None for what is no signal."""
-    if name.isdigit():
-        return int(name)
+    number = whole(name)
+    if number is not None:
+        return number
     try:
         return int(signal.Signals[name if name.startswith("SIG") else f"SIG{name}"])
     except KeyError:

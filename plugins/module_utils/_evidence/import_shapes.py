@@ -13,6 +13,7 @@ import re
 from typing import Any, Callable, Optional
 
 from .model import Section
+from .numerals import whole
 
 MAX_TEXT = 4400
 MAX_FRAMES = 50
@@ -114,7 +115,7 @@ def stack_of(fault: str, origin: Callable[[str], str]) -> list[Section]:
             threads.append([])
         match = _FAULT_FRAME.match(line)
         if match and threads:
-            number = int(match["line"]) if match["line"].isdigit() else None
+            number = whole(match["line"])
             if not match["file"].startswith(("<firstaid", "<string>", "<frozen importlib")):
                 entry = {"file": match["file"], "line": number, "function": match["function"], "code": None}
                 threads[-1].append(dict(entry, origin=origin(match["file"])))

@@ -12,6 +12,7 @@ from typing import Any, Optional
 
 from .context import KIB, MIB, CommandResult, Context
 from .logs_text import Cut, cap_line, clean
+from .numerals import whole
 from .proc import iso
 
 QUERY_SECONDS = 4.0
@@ -93,7 +94,7 @@ def parse_entry(line: str, unit: str) -> Optional[Entry]:
     try:
         data = json.loads(line)
         when = int(data["__REALTIME_TIMESTAMP"]) / 1e6
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
     pid = _number(data.get("_PID"))
     source = _first(data.get("_SYSTEMD_UNIT"))
@@ -189,4 +190,4 @@ def _first(value: Any) -> Optional[str]:
 
 def _number(value: Any) -> Optional[int]:
     text = _first(value)
-    return int(text) if text and text.isdigit() else None
+    return whole(text) if text else None

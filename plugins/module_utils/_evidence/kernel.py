@@ -17,6 +17,7 @@ from . import proc
 from .context import KIB, MIB, Context
 from .logs_text import cap_line, clean
 from .model import Backend, Section
+from .numerals import whole
 
 QUERY_LINES = 4000
 KMSG_SECONDS = 1.0
@@ -266,9 +267,10 @@ def _signal_name(value: Any) -> Optional[str]:
     if value is None:
         return None
     text = str(value).upper()
-    if text.isdigit():
+    number = whole(text)
+    if number is not None:
         try:
-            return signals.Signals(int(text)).name
+            return signals.Signals(number).name
         except ValueError:
             return None
     return text if text.startswith("SIG") else f"SIG{text}"

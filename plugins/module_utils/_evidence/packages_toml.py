@@ -21,6 +21,9 @@ _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _SPACE = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
 _SCALAR = re.compile(r"[^,\]}\n#]+")
 
+MAX_DOTS = 2000
+MAX_PARTS = 50
+
 
 class _Bad(Exception):
     """A value or key that can't be read."""
@@ -28,7 +31,8 @@ class _Bad(Exception):
 
 def loads(text: str) -> tuple[dict[str, Any], str]:
     """The document, and a sentence when it is not valid TOML (then what could be read of it)."""
-    if _tomllib is not None:
+    # Python's own reader takes hours for a key of a million parts.
+    if _tomllib is not None and max(map(_dots, text.split("\n"))) <= MAX_DOTS:
         try:
             return _tomllib.loads(text), ""
         except (_tomllib.TOMLDecodeError, RecursionError) as exc:
@@ -68,6 +72,10 @@ def _skip(text: str, position: int) -> int:
     return position
 
 
+def _dots(line: str) -> int:
+    return line.count(".")
+
+
 def _keys(text: str, position: int) -> tuple[list[str], int]:
     keys: list[str] = []
     while True:
@@ -80,6 +88,8 @@ def _keys(text: str, position: int) -> tuple[list[str], int]:
                 raise _Bad
             key, position = match.group(), match.end()
         keys.append(key)
+        if len(keys) > MAX_PARTS:
+            raise _Bad
         position = _skip(text, position)
         if text[position : position + 1] != ".":
             return keys, position

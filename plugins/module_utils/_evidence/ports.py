@@ -13,6 +13,7 @@ from typing import Any, Optional
 from . import proc, sockets
 from .context import MIB, Context
 from .model import Backend, Section
+from .numerals import whole
 from .sockets import BOUND, LISTENING, TIME_WAIT, Socket
 
 MAX_OTHERS = 64
@@ -231,8 +232,9 @@ def _inodes(table: str, column: int) -> set[int]:
     found = set()
     for line in table.splitlines()[1:]:
         words = line.split()
-        if len(words) > column and words[column].isdigit():
-            found.add(int(words[column]))
+        number = whole(words[column]) if len(words) > column else None
+        if number is not None:
+            found.add(number)
     return found
 
 

@@ -14,6 +14,8 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
+from .numerals import whole
+
 if TYPE_CHECKING:
     # The slowest import of all; only those pay for it who meet an encrypted service.
     import ssl
@@ -212,7 +214,8 @@ def redis(link: socket.socket) -> dict[str, Any]:
     link.sendall(b"INFO\r\n")
     text = receive(link, 16384, lambda data: b"# Keyspace" in data or data.startswith(b"-")).decode("utf-8", "replace")
     pairs = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
-    facts = {key: int(pairs[key]) if pairs[key].isdigit() else pairs[key] for key in _REDIS_FACTS if key in pairs}
+    numbers = {key: whole(pairs[key]) for key in _REDIS_FACTS if key in pairs}
+    facts = {key: pairs[key] if number is None else number for key, number in numbers.items()}
     return shape_of(True, first, facts=facts)
 
 

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Optional
 
+from .numerals import whole
+
 _VERSION = re.compile(
     r"\s*v?(?:(?P<epoch>[0-9]+)!)?(?P<release>[0-9]+(?:\.[0-9]+)*)"
     r"(?:[-_.]?(?P<pre_l>alpha|beta|preview|pre|a|b|c|rc)[-_.]?(?P<pre_n>[0-9]+)?)?"
@@ -28,6 +30,7 @@ _REQUIREMENT = re.compile(
 _TOKEN = re.compile(r"\s*(?:([()])|(['\"])(.*?)\2|(<=|>=|==|!=|~=|===|<|>)|(not\s+in\b|in\b|and\b|or\b)|([A-Za-z_.]+))")
 
 INFINITY = float("inf")
+MAX_VERSION = 200
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,10 @@ class Version:
 def _local_key(local: Optional[str]) -> tuple[Any, ...]:
     if local is None:
         return ()
-    return tuple((1, int(part), "") if part.isdigit() else (0, 0, part.lower()) for part in re.split(r"[-_.]", local))
+    return tuple(
+        (0, 0, part.lower()) if (number := whole(part)) is None else (1, number, "")
+        for part in re.split(r"[-_.]", local)
+    )
 
 
 @dataclass(frozen=True)
@@ -94,7 +100,7 @@ def canonical(name: str) -> str:
 
 def parse_version(text: str) -> Optional[Version]:
     """The version in a text, or None when it is none."""
-    match = _VERSION.match(text)
+    match = _VERSION.match(text) if len(text) <= MAX_VERSION else None
     if not match:
         return None
     part = match.groupdict()

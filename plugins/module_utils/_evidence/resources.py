@@ -14,6 +14,7 @@ from typing import Any, Optional
 from . import cgroups, proc
 from .context import MIB, Context
 from .model import Backend, Section
+from .numerals import whole
 
 DISK_SECONDS = 1.5
 _LIMITS = {
@@ -82,7 +83,7 @@ def parse_limits(text: str) -> dict[str, dict[str, Optional[int]]]:
 
 
 def _limit(text: str) -> Optional[int]:
-    return int(text) if text.isdigit() else None
+    return whole(text)
 
 
 def _configured(backend: Backend) -> Optional[dict[str, Any]]:

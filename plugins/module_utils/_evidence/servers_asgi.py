@@ -12,6 +12,7 @@ from typing import Any, Optional
 
 from .app_static import dotted, parse_source, statements
 from .context import KIB
+from .numerals import whole
 from .packages_toml import loads
 from .servers import Cli, Options, Reading, parse_options
 
@@ -155,7 +156,7 @@ def parse_endpoint(text: str) -> tuple[Optional[str], Optional[int], Optional[st
     port = named.get("port") or (plain[0] if plain else "")
     return (
         named.get("interface", "::" if fields[0] == "tcp6" else "0.0.0.0"),
-        int(port) if port.isdigit() else None,
+        whole(port),
         None,
     )
 

@@ -222,7 +222,7 @@ def uwsgi_config(text: str, path: str, environ: Any) -> list[tuple[str, str]]:
     if path.endswith(".json"):
         try:
             section = json.loads(text).get("uwsgi", {})
-        except (ValueError, AttributeError):
+        except (ValueError, AttributeError, RecursionError):
             section = {}
         for key, value in section.items() if isinstance(section, dict) else []:
             pairs += [(key, str(item)) for item in (value if isinstance(value, list) else [value])]

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from .context import MIB, Context
+from .numerals import whole
 
 MAX_INCLUDED = 200
 MAX_PROCESSES = 256
@@ -63,7 +64,8 @@ class Program:
     def number(self, option: str, default: int) -> int:
         """A whole number, or the default where it is none."""
         text = self.options.get(option, "").strip()
-        return int(text) if text.isdigit() else default
+        number = whole(text)
+        return default if number is None else number
 
     def yes(self, option: str, default: bool) -> bool:
         """A boolean in supervisord's spelling."""
@@ -204,8 +206,9 @@ def _processes(
         host_node_name=platform.node(),
     )
     count, start = options.get("numprocs", "1"), options.get("numprocs_start", "0")
-    amount = int(count) if count.isdigit() else 1
-    first = int(start) if start.isdigit() else 0
+    amount = whole(count)
+    amount = 1 if amount is None else amount
+    first = whole(start) or 0
     found = []
     for number in range(first, first + max(1, min(amount, MAX_PROCESSES))):
         values = {**base, "process_num": number, "numprocs": amount}

@@ -73,6 +73,8 @@ def parse(text: str, name: str) -> History:
         if match is None:
             continue
         when, message = _seconds(match.group(1), match.group(2)), match.group(3)
+        if when is None:
+            continue
         started = _SUPERVISORD_STARTED.match(message)
         if started:
             history = History(supervisord_pid=int(started.group(1)))
@@ -116,6 +118,9 @@ def _speaks_of(message: str, name: str) -> bool:
     return re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w.-])", message) is not None
 
 
-def _seconds(stamp: str, fraction: str) -> float:
-    """supervisord writes local time."""
-    return time.mktime(time.strptime(stamp, "%Y-%m-%d %H:%M:%S")) + float(f"0.{fraction}")
+def _seconds(stamp: str, fraction: str) -> Optional[float]:
+    """supervisord writes local time; None for a line that has the shape of its log and a time that can't be."""
+    try:
+        return time.mktime(time.strptime(stamp, "%Y-%m-%d %H:%M:%S")) + float(f"0.{fraction}")
+    except (ValueError, OverflowError):
+        return None

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from .context import MIB
 from .model import Unavailable
+from .numerals import whole
 from .supervisor_config import Config
 
 RPC_SECONDS = 3.0
@@ -64,7 +65,7 @@ def address(config: Config) -> Optional[Address]:
     host, _colon, port = text.rpartition(":")
     return Address(
         host=host if host not in ("", "*", "0.0.0.0") else "127.0.0.1",
-        port=int(port) if port.isdigit() else 9001,
+        port=whole(port) or 9001,
         username=config.option("inet_http_server", "username"),
         password=config.option("inet_http_server", "password"),
     )

@@ -14,6 +14,7 @@ from typing import Optional
 from . import env_file
 from .context import Context
 from .model import EnvFileRef
+from .numerals import whole
 from .redaction import learn
 from .systemd_show import Properties, parse_environment_file
 from .systemd_words import parse_environment, split_words
@@ -138,7 +139,8 @@ def account(name: str) -> Optional[pwd.struct_passwd]:
     if not name:
         return None
     try:
-        return pwd.getpwuid(int(name)) if name.isdigit() else pwd.getpwnam(name)
+        number = whole(name)
+        return pwd.getpwnam(name) if number is None else pwd.getpwuid(number)
     except (KeyError, OverflowError):
         return None
 

@@ -17,6 +17,7 @@ from typing import Any, Optional
 from .context import MIB, Context
 from .exit_status import signal_number
 from .journal import message_text, query_error
+from .numerals import whole
 from .proc import iso
 
 JOURNAL_SECONDS = 4.0
@@ -69,10 +70,12 @@ def parse(text: str) -> History:
     history = History()
     entries = []
     for line in text.split("\n"):
+        if not line.startswith("{"):
+            continue
         try:
             entry = json.loads(line)
             entries.append((int(entry["__REALTIME_TIMESTAMP"]) / 1e6, entry))
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             continue
     for when, entry in reversed(entries):
         _take(history, when, entry)
@@ -93,7 +96,7 @@ def _take(history: History, when: float, entry: dict[str, Any]) -> None:
     if kind == INVALID_CONFIGURATION or entry.get("CONFIG_FILE"):
         problem = {
             "file": entry.get("CONFIG_FILE"),
-            "line": int(entry["CONFIG_LINE"]) if str(entry.get("CONFIG_LINE", "")).isdigit() else None,
+            "line": whole(str(entry.get("CONFIG_LINE", ""))),
             "text": message,
         }
         if problem not in history.problems:
@@ -118,7 +121,7 @@ def _exit(message: str, entry: dict[str, Any]) -> Optional[dict[str, Any]]:
         return None
     code = str(entry.get("EXIT_CODE") or match.group(2))
     status = str(entry.get("EXIT_STATUS") or match.group(3))
-    number = int(status) if status.isdigit() else signal_number(status)
+    number = signal_number(status)
     if code == "exited":
         return {"code": number, "signal": None, "core_dumped": False}
     return {"code": None, "signal": number, "core_dumped": code == "dumped"}

@@ -13,6 +13,7 @@ from typing import Any, Optional
 from .context import MIB, CommandResult, Context
 from .exit_status import signal_number
 from .model import Unavailable
+from .numerals import whole
 from .proc import iso
 from .systemd_words import parse_timestamp
 
@@ -60,7 +61,8 @@ class Properties:
     def number(self, name: str) -> int:
         """The value as a number, 0 when it is none."""
         text = self.get(name)
-        return int(text) if text.lstrip("-").isdigit() else 0
+        number = whole(text[text.startswith("-") :]) or 0
+        return -number if text.startswith("-") else number
 
 
 @dataclass
@@ -155,7 +157,7 @@ def parse_exec(text: str) -> Optional[ExecStatus]:
     status.flags = ("-" if "ignore-failure" in flags or fields.get("ignore_errors") == "yes" else "") + (
         ":" if "no-env-expand" in flags else ""
     )
-    status.pid = int(fields["pid"]) if fields.get("pid", "").isdigit() else 0
+    status.pid = whole(fields.get("pid", "")) or 0
     _outcome(status, fields.get("code", ""), fields.get("status", ""))
     status.started = iso(parse_timestamp(fields.get("start_time", "").strip("[]")))
     status.stopped = iso(parse_timestamp(fields.get("stop_time", "").strip("[]")))
@@ -181,8 +183,8 @@ def main_exit(properties: Properties) -> Optional[dict[str, Any]]:
 
 def _outcome(status: ExecStatus, code: str, number: str) -> None:
     value, _slash, name = number.partition("/")
-    if code == "exited" and value.isdigit():
-        status.code = int(value)
+    if code == "exited":
+        status.code = whole(value)
     elif code in ("killed", "dumped"):
         status.signal = signal_number(value) or signal_number(name)
         status.core_dumped = code == "dumped"

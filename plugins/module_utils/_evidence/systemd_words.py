@@ -15,6 +15,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Optional
 
+from .context import MIB
+
 _BLANK = " \t\n\r"
 _ESCAPES = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "s": " "}
 _CODED = re.compile(r"x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([0-7]{3})")
@@ -29,6 +31,9 @@ _SPAN_UNITS = {
     "M": 2629800.0, "month": 2629800.0, "months": 2629800.0, "y": 31557600.0, "year": 31557600.0, "years": 31557600.0,
 }  # fmt: skip
 _SPAN = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([A-Za-zµ]*)")
+
+# What a command line and its environment may have together, by default (a quarter of the stack).
+MAX_COMMAND = 2 * MIB
 
 
 @dataclass
@@ -77,13 +82,24 @@ def split_commands(value: str) -> list[ExecLine]:
 def expand_variables(argv: Sequence[str], environ: Mapping[str, str]) -> list[str]:
     """Replace ``${NAME}`` inside words and ``$NAME`` as a whole word, as systemd does before it executes.
 
-    A whole word splits into as many words as the value has; an unset variable gives no word.
+    A whole word splits into as many words as the value has; an unset variable gives no word. What is longer than the kernel
+    takes is cut.
     """
     result = list(argv[:1])
+    split: dict[str, list[str]] = {}
+    length = 0
     for word in argv[1:]:
+        length += sum(map(len, result[-1:]))
+        if length > MAX_COMMAND:
+            break
         whole = _WHOLE_WORD.match(word)
         if whole:
-            result += split_words(environ.get(whole.group(1), ""))
+            name = whole.group(1)
+            if name not in split:
+                split[name] = split_words(environ.get(name, ""))
+            found = split[name]
+            result += found
+            length += sum(map(len, found))
             continue
         result.append(
             _VARIABLE.sub(

@@ -83,7 +83,10 @@ def effective_capabilities(status: str) -> Optional[int]:
     """The CapEff mask of ``/proc/PID/status``."""
     for line in status.splitlines():
         if line.startswith("CapEff:"):
-            return int(line.split()[1], 16)
+            try:
+                return int(line.split()[1], 16)
+            except (IndexError, ValueError):
+                return None
     return None
 
 

@@ -91,7 +91,7 @@ def merged_options(params: Mapping[str, Any], ctx: Context) -> dict[str, Any]:
         return options
     try:
         decoded = json.loads(base64.b64decode(str(text), validate=True).decode("utf-8"))
-    except (binascii.Error, ValueError):
+    except (binascii.Error, ValueError, RecursionError):
         decoded = None
     if not isinstance(decoded, dict):
         raise SecretOptionsError(

@@ -20,6 +20,7 @@ from typing import Any, Optional
 from .._evidence.context import SEARCH_PATH, CommandResult, Context
 from .._evidence.interpreter import as_user
 from .._evidence.model import Backend
+from .._evidence.numerals import whole
 from .._evidence.packages_installed import scan
 from .._evidence.requirements_versions import parse_requirement
 from .changes import ChangeError
@@ -154,7 +155,7 @@ def _other_pip(environment: Environment, ctx: Context) -> Optional[Tool]:
 def version_of(text: str) -> tuple[int, ...]:
     """The leading numbers of a version."""
     match = re.match(r"\d+(?:\.\d+)*", text)
-    return tuple(int(part) for part in match.group().split(".")) if match else ()
+    return tuple(whole(part) or 0 for part in match.group().split(".")) if match else ()
 
 
 def why_not_as_root(environment: Environment, ctx: Context) -> Optional[str]:

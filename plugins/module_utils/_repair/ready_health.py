@@ -56,7 +56,7 @@ def expected_body(given: Any) -> Any:
     if text.lstrip().startswith("{"):
         try:
             found = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             return text
         return found if isinstance(found, dict) else text
     return text or None
@@ -169,7 +169,7 @@ def body_complaint(body: str, wanted: Any) -> Optional[str]:
         return None if str(wanted) in body else "its body has not the text that was expected"
     try:
         found = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return "its body is no JSON"
     missing = _differences(found, wanted, "")
     return f"its body differs in {', '.join(missing[:5])}" if missing else None

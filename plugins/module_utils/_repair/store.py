@@ -215,6 +215,8 @@ def history(folder: Folder) -> list[dict[str, Any]]:
     """All rows that can be read, oldest first; a line that was cut off is left out."""
     rows = []
     for line in (folder.read(HISTORY) or b"").splitlines():
+        if not line.startswith(b"{"):
+            continue
         try:
             row = json.loads(line.decode("utf-8"))
         except (UnicodeDecodeError, ValueError, RecursionError):

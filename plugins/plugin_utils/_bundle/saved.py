@@ -99,7 +99,7 @@ def _document(path: str) -> dict[str, Any]:
         raise SavedError(f"{path} has {size} bytes; evidence of more than {EVIDENCE_LIMIT} is not read")
     try:
         document = json.loads(raw)
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         raise SavedError(f"{path} is no JSON document ({exc})") from exc
     if not isinstance(document, dict) or "schema" not in document:
         raise SavedError(f"{path} is no evidence: it has no schema")

@@ -107,6 +107,8 @@ def parse_block(rows: Sequence[Row], at: int) -> Block | None:
         # supervisord tells its failures as INFO
         return _sentence(rows, at) if text.startswith(("spawnerr", "can't")) else None
     if text[:1].isdigit() and is_validation_head(text):
+        if at + 1 < len(rows) and is_validation_head(rows[at + 1].text):
+            return None
         message, end = message_of(rows, at, text)
         block = complete(Raised("ValidationError", line=rows[at].line.number), message, ())
         return Block((block,), end, "pydantic", False) if block.fields else None

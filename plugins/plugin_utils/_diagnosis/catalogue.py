@@ -163,8 +163,10 @@ def load_cause(file: Path) -> Cause:
     except (OSError, UnicodeDecodeError) as exc:
         raise CatalogueError(f"{file}: can't be read: {exc}") from exc
     # The examples are the larger part and only tests need them, so they aren't parsed at run time.
-    data = _parse(text.partition(_EXAMPLES)[0], file)
-    return _cause(data, file)
+    try:
+        return _cause(_parse(text.partition(_EXAMPLES)[0], file), file)
+    except RecursionError as exc:
+        raise CatalogueError(f"{file}: nested too deeply") from exc
 
 
 def load_examples(file: Path) -> list[dict[str, Any]]:
@@ -190,8 +192,6 @@ def _parse(text: str, file: Path) -> Marked:
         node = yaml.compose(text, Loader=_Loader)
     except yaml.YAMLError as exc:
         raise CatalogueError(f"{file}: {exc}") from exc
-    except RecursionError as exc:
-        raise CatalogueError(f"{file}: nested too deeply") from exc
     if not isinstance(node, yaml.MappingNode):
         raise CatalogueError(f"{file}:1: a cause is a mapping with {', '.join(_REQUIRED)}")
     result = _construct(node)

@@ -79,7 +79,7 @@ def _docker_json(line: str) -> Cut | None:
         return None
     try:
         record = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     log, stream = record.get("log"), record.get("stream")
     if not isinstance(log, str):
@@ -96,7 +96,7 @@ def _journal_json(line: str) -> Cut | None:
         return None
     try:
         record = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     message = record.get("MESSAGE")
     if isinstance(message, list):

@@ -123,7 +123,8 @@ def _at(rows: Sequence[Row], at: int, previous_end: int, attempt: Attempt, serve
         return replace(tb, header_missing=True), chain.end
     block = parse_block(rows, at)
     if block is None or any(not _says_something(raised) for raised in block.chain):
-        return None, at + 1
+        # A dump of nothing is passed as a whole: its rows, looked at one by one, would each be read to the end again.
+        return None, block.end if block is not None and block.kind == "faulthandler" else at + 1
     return _from_block(rows, at, attempt, block), block.end
 
 

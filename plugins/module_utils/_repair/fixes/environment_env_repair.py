@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Optional
 
+from ..._evidence.context import KIB
 from ..._evidence.env_file import COMMENTS_END_SINCE, NAME, EnvFile, Malformed, parse
 from ..._evidence.env_file_split import Assignment, split
 
@@ -17,6 +18,10 @@ _SECOND = re.compile(r"[ \t][A-Za-z_][A-Za-z0-9_]*=")
 _EXPANDED = re.compile(r"\$[A-Za-z_({]|`")
 _PLAIN = re.compile(r"[\w./:@%+,=\-]*\Z")
 _BLANKS_AROUND = re.compile(r"\A(\s*[A-Za-z_]\w*)[ \t]*=[ \t]*(.*?)[ \t]*\Z", re.DOTALL)
+
+# The menders of these change one line and the meaning of no other.
+_LOCAL = ("export_prefix", "spaces_around_equals")
+MAX_BYTES = 256 * KIB
 
 
 class Unclear(Exception):
@@ -46,6 +51,8 @@ def repair(raw: bytes, reader: str = "systemd", version: int = COMMENTS_END_SINC
 
     :raises Unclear: there is no repair, or more than one.
     """
+    if len(raw) > MAX_BYTES:
+        raise Unclear(f"it has {len(raw)} bytes, and a file of more than {MAX_BYTES // KIB} KiB isn't rewritten")
     result = Repaired()
     old = parse(raw, version)
     text = _decoded(raw, old, result)
@@ -118,19 +125,23 @@ def _line_ends(text: str, old: EnvFile, reader: str, result: Repaired) -> str:
 def _lines(text: str, reader: str, version: int, result: Repaired) -> str:
     """Single lines, by the table of what can be mended."""
     for _round in range(len(text.split("\n")) + 1):
-        parsed = parse(text.encode("utf-8"), version)
+        parsed = parse(text.encode("utf-8"), version, most=len(text))
         wanted = [item for item in parsed.malformed if reader in item.affects and item.problem in _MENDERS]
         entries = {entry.line: entry for entry in split(text, version < COMMENTS_END_SINCE)[0]}
         lines = text.split("\n")
-        new = None
+        changed = False
         for item in wanted:
-            new = _MENDERS[item.problem](lines, item, entries.get(item.line), result)
-            if new is not None and new != lines:
+            entry = entries.get(item.line)
+            new = _MENDERS[item.problem](lines, item, entry, result)
+            if new is None or new == lines:
+                continue
+            lines = new
+            changed = True
+            if item.problem not in _LOCAL or entry is None or entry.last_line != entry.line:
                 break
-            new = None
-        if new is None:
+        if not changed:
             break
-        text = "\n".join(new)
+        text = "\n".join(lines)
     parsed = parse(text.encode("utf-8"), version)
     result.left += [
         f"line {item.line} was left as it is: {item.problem.replace('_', ' ')}"

@@ -19,6 +19,7 @@ from ..model import Refused
 _VERSIONS = (253, 254)
 # No reader takes anything in these for more than itself.
 _PLAIN = re.compile(r"[A-Za-z0-9_@%+=:,./~^-]+\Z")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _LINES_PLAIN = re.compile(r"[!-~]+(?: [!-~]+)*\Z")
 _DOTENV_REFERENCE = re.compile(r"\$\{[^}]*\}")
 
@@ -56,8 +57,10 @@ def quote(value: str, reader: str) -> str:
     """
     if reader == "dotenv" and _DOTENV_REFERENCE.search(value):
         raise CannotWrite("it has ${...} in it, which python-dotenv replaces")
-    if _PLAIN.match(value):
+    if _PLAIN.match(value) or (not value and reader == "lines"):
         return value
+    if "\0" in value or (reader == "systemd" and _CONTROL.search(value)):
+        raise CannotWrite("it has a control character in it, for which a reader refuses the whole file")
     if reader == "lines":
         return _for_lines(value)
     if "'" not in value and "\\" not in value:

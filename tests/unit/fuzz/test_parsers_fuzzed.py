@@ -1,0 +1,55 @@
+# Copyright (c) 2026 firstaid contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every parser on inputs made of its format's words: no error of ours, the promised types, the same answer twice, linear time.
+
+The same inputs each time (derandomized). `make fuzz` goes on from here, guided by coverage.
+"""
+
+from __future__ import annotations
+
+import pytest
+from firstaid_fuzz.table import TARGETS, corpus
+from firstaid_fuzz.target import Target, check, given, seconds
+from hypothesis import HealthCheck, settings
+from hypothesis import given as fuzz
+from hypothesis import strategies as st
+
+EXAMPLES = 25
+# A small part of the most that callers hand over; what is not linear takes a hundred times as long.
+PART = 64
+PART_S = 0.4
+
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::SyntaxWarning", "ignore::DeprecationWarning")
+ALL = [pytest.param(one, id=name) for name, one in TARGETS.items()]
+
+
+def inputs(target: Target) -> st.SearchStrategy[str]:
+    """Texts of the format's words with a bit of anything between them."""
+    piece = st.one_of(st.sampled_from(target.tokens), st.sampled_from(target.tokens), st.text(max_size=4))
+    return st.lists(piece, max_size=24).map("".join)
+
+
+@pytest.mark.parametrize("target", ALL)
+def test_holds_for_any_input(target: Target) -> None:
+    @settings(
+        max_examples=EXAMPLES, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)
+    )
+    @fuzz(inputs(target))
+    def run(text: str) -> None:
+        check(target, given(target, text.encode("utf-8", errors="replace")))
+
+    run()
+
+
+@pytest.mark.parametrize("target", ALL)
+def test_takes_linear_time(target: Target) -> None:
+    for unit in target.repeats[:6]:
+        took = seconds(target, unit, max(target.size // PART, 8 * 1024))
+        assert took < PART_S, f"{took:.1f} s for {unit!r}"
+
+
+@pytest.mark.parametrize("target", [one for one in ALL if corpus(str(one.id))])
+def test_what_was_found_stays_mended(target: Target) -> None:
+    for path in corpus(target.name):
+        check(target, given(target, path.read_bytes()))

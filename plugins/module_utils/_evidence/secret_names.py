@@ -10,8 +10,9 @@ import re
 # A name is cut into words at underscores, dashes, dots and changes of case; it is sensitive when one of these words occurs ...
 _WORDS = frozenset(
     """
-    apikey auth authorization bearer cookie credential credentials creds dsn jwt jwts otp pass passcode passphrase passwd password passwords
-    pin privatekey pw pwd salt secret secretkey secrets sig signature token tokens xauth
+    apikey auth authorization bearer cookie cookies credential credentials creds csrf csrftoken dsn jsessionid jwt jwts otp pass
+    passcode passphrase passwd password passwords phpsessid pin privatekey pw pwd salt secret secretkey secrets sessid sessionid sig signature token
+    tokens xauth xsrf
     """.split()
 )
 # ... or "key"/"keys" together with nothing that makes it a look-up key.
@@ -45,13 +46,14 @@ _HARMLESS_NAMES = frozenset(
     }
 )
 
-_SPLIT = re.compile(r"[^A-Za-z0-9]+|(?<=[a-z0-9])(?=[A-Z])")
+_SPLIT = re.compile(r"[^A-Za-z0-9]+|(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 # Values that tell nothing, whatever their name.
 _TRIVIAL = frozenset(
     """
     true false yes no on off none null undefined nil str int bool bytes float any optional secretstr string required missing
-    invalid expired unset empty not set is was must has the a an bearer basic digest
+    invalid expired unset empty not set is was must has the a an bearer basic digest apikey
+    negotiate ntlm token
     """.split()
 )
 
@@ -77,7 +79,7 @@ def is_sensitive_name(name: str) -> bool:
 
 def is_trivial_value(value: str) -> bool:
     """True for empty values, switches, small numbers, type names and single words of prose, which are no secrets."""
-    bare = value.strip().strip("'\"")
+    bare = value.strip().strip("'\"()[]{}:;.,")
     return len(bare) < 2 or bare.lower() in _TRIVIAL or (bare.isdigit() and len(bare) < 4)
 
 
@@ -85,8 +87,13 @@ def is_trivial_value(value: str) -> bool:
 # because that would make user names, paths and sentences unreadable.
 COMMON_WORDS = frozenset(
     """
-    admin administrator api app backend changeme database default dev development django docker example flask guest
-    letmein local localhost main master mysql pass passwd password postgres postgresql prod production public python rabbitmq
-    redis replica root secret server service staging system temp test testing user username web worker
+    access active activating address admin administrator already anonymous api app authentication auto backend backoff bad changeme
+    connect connected connection data database debug default denied dev development disabled django docker down enabled error example
+    exception exit exited expected fail failed failure false fatal file flask found guest health host http https import inactive info
+    internal invalid key letmein line local localhost login main master memory message missing module mysql name network none null open pass
+    passwd password path permission port postgres postgresql private process prod production public python rabbitmq read redis refused
+    reload replica request required response restart retry return root running secret server service session signal socket stage staging
+    start started starting state status stop stopped success supervisor system systemd table temp test testing timeout token true type unit
+    unknown uptime user username value version waiting warning web worker workers write
     """.split()
 )

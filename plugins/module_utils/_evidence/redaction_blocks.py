@@ -23,6 +23,7 @@ PEM_END = re.compile(r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY[A-Z ]{0,10}-----")
 _PEM_BODY = re.compile(
     r"(?:^|[\s:\]|>])[A-Za-z0-9+/_\-]{12,}={0,2}(?:\\n)?\s*$|^\s*[A-Za-z0-9+/]{1,11}={0,2}\s*$|^\s*$|[:\]|>]\s*$|[:|>\s]=[A-Za-z0-9+/]{4}$"
 )
+_PEM_TEXT = re.compile(r"[A-Za-z0-9+/=_\-]{8,}|^\\+n\W*$")
 _PEM_HEADER = re.compile(r"(?:Proc-Type|DEK-Info|Version|Comment|Charset|Hash): ")
 _INPUT_VALUE = "input_value="
 _CUT_TAIL = re.compile(r"(?P<head>(?:\.{3}|\u2026))(?P<tail>[^'\"{}\s,][^'\"{}.\u2026]{3,256})(?=['\"}])")
@@ -95,8 +96,10 @@ class Neighbours:
         if begin is None:
             return line
         end = PEM_END.search(line, begin.end())
-        self._in_key = end is None
         body = line[begin.end() : end.start() if end else None]
+        if end is None and body.strip() and not _PEM_TEXT.search(body):
+            return line
+        self._in_key = end is None
         tail = line[end.start() :] if end else ""
         return line[: begin.end()] + (self._mask("pem", body) if body.strip() else body) + tail
 

@@ -184,7 +184,7 @@ def _url(line: str, mask: Mask) -> str:
 
 def _login(login: str, mask: Mask) -> str:
     user, colon, password = login.partition(":")
-    if "<redacted:" in login or _PORT_AND_PATH.match(password):
+    if "<redacted:" in login or _PORT_AND_PATH.match(password) or set(password) == {"*"}:
         return login
     if colon:
         # The token is that of the password itself, so that it can be compared with a variable of its own.

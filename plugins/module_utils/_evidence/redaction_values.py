@@ -39,7 +39,7 @@ _LOOKUP = re.compile(r"(?:get|getenv|setdefault|pop|setenv|config|default|putenv
 
 # Code that names a secret, and is not the secret: what stands behind "=" or ":" in source lines of a traceback.
 _CODE = re.compile(
-    r"[A-Za-z_]\w{0,63}(?:\.\w{1,64}){0,8}(?:\(|\[|\.(?=\s|$))|[A-Za-z_]\w{0,63}(?:\.[A-Za-z_]\w{0,63}){1,8}(?=[\s,;)\]}:]|$)"
+    r"(?:await|yield|not|lambda|async|new)\s|[A-Za-z_]\w{0,63}(?:\.\w{1,64}){0,8}(?:\(|\[|\.(?=\s|$))|[A-Za-z_]\w{0,63}(?:\.[A-Za-z_]\w{0,63}){1,8}(?=[\s,;)\]}:]|$)"
     r"|\$\{[^}]{0,200}\}|\$[A-Z_][A-Z0-9_]*(?=[\s,;)\"']|$)|\$\(|%[({]|%[a-z](?=[\s,;)]|$)|\{\w{0,64}\}|<[\w .:\-]{0,80}>|\*+(?=[\s,;)\"']|$)"
 )
 _CLASS = re.compile(r"(?:^|\.)[A-Z][a-z]+[A-Z]\w*$|^[a-z_]\w*(?:\.\w+)*\.[A-Z]\w*$")
@@ -101,7 +101,9 @@ def hide_named(line: str, mask: Mask) -> str:
             tag = _YAML_TAG.match(line, position)
             start = tag.end() if tag else position
         if line[start : start + 1] in ("[", "("):
-            hidden, end = _hide_list(line, start, mask)
+            # ``auth=('user', 'password')`` begins with a name.
+            skip = 1 if line[start] == "(" and "auth" in match.group("name").lower() else 0
+            hidden, end = _hide_list(line, start, mask, skip)
             result += [line[done:start], hidden]
             position = done = end
             continue
@@ -133,19 +135,18 @@ def _quoted_whole(line: str, match: re.Match[str]) -> Optional[Value]:
     return Value("", line[match.end() : end], "", end)
 
 
-def _hide_list(line: str, start: int, mask: Mask) -> tuple[str, int]:
-    """The strings of a list or a pair of parentheses behind a sensitive name."""
+def _hide_list(line: str, start: int, mask: Mask, skip: int) -> tuple[str, int]:
+    """The strings of a list or a pair of parentheses behind a sensitive name, but for the first ``skip``."""
     end = line.find("]" if line[start] == "[" else ")", start)
     end = len(line) if end < 0 else end
-    inner = _LITERAL.sub(
-        lambda match: (
-            match.group(0)
-            if _IDENTIFIER.fullmatch(match.group("value")) or _shown(match.group("value"))
-            else match.group("open") + mask(match.group("value")) + match.group("q")
-        ),
-        line[start:end],
-    )
-    return inner, end
+    result = []
+    position = start
+    for number, match in enumerate(_LITERAL.finditer(line, start, end)):
+        value = match.group("value")
+        if number >= skip and not _IDENTIFIER.fullmatch(value) and not _shown(value):
+            result += [line[position : match.start()], match.group("open"), mask(value), match.group("q")]
+            position = match.end()
+    return "".join(result) + line[position:end], end
 
 
 def _hide_literals(text: str, mask: Mask) -> str:
@@ -167,7 +168,14 @@ def _hide_literals(text: str, mask: Mask) -> str:
 
 def hide_options(line: str, mask: Mask) -> str:
     """``--name value``."""
-    return _walk(line, _OPTION, lambda _match, found: not (not found.opening and _CODE.match(found.text)), mask)
+    return _walk(line, _OPTION, _is_option_value, mask)
+
+
+def _is_option_value(match: re.Match[str], found: Value) -> bool:
+    # A usage message has the option's own name there.
+    if found.text.strip("[]<>.").upper() == match.group("name").replace("-", "_").upper():
+        return False
+    return bool(found.opening) or _CODE.match(found.text) is None
 
 
 def hide_pairs(line: str, mask: Mask) -> str:
@@ -208,7 +216,7 @@ def _shown(value: str) -> bool:
 def _is_value(line: str, match: re.Match[str], found: Value) -> bool:
     """Whether what stands behind a sensitive name is its value, and not prose or an operator's other side."""
     separator = match.group("sep").strip()
-    if _shown(found.text) or found.text == match.group("name"):
+    if _shown(found.text) or found.text.strip(")]},.:") == match.group("name"):
         return False
     if separator in ("==", "===", "!="):
         return bool(found.opening) and looks_random(found.text)

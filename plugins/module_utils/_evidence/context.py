@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import selectors
 import signal
@@ -42,7 +43,10 @@ class CommandResult:
 
 @dataclass
 class FileText:
-    """What a bounded read gave. ``first_line`` is the number of the first line returned, None when a tail hides it."""
+    """What a bounded read gave. ``first_line`` is the number of the first line returned, None when a tail hides it.
+
+    ``no_right``: it is our own rights, or what we allow ourselves, that kept us from it; others may read it all the same.
+    """
 
     path: str
     text: str = ""
@@ -52,6 +56,7 @@ class FileText:
     binary: bool = False
     error: Optional[str] = None
     raw: bytes = b""
+    no_right: bool = False
 
 
 @dataclass
@@ -136,10 +141,10 @@ class Context:
         try:
             descriptor = open_file(path, self.reader)
         except OutOfReach as exc:
-            result.error = exc.strerror
+            result.error, result.no_right = exc.strerror, exc.errno == errno.EACCES
             return result
         except OSError as exc:
-            result.error = f"{path} can't be read: {exc.strerror}"
+            result.error, result.no_right = f"{path} can't be read: {exc.strerror}", isinstance(exc, PermissionError)
             return result
         try:
             status = os.fstat(descriptor)

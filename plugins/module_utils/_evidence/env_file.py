@@ -157,7 +157,8 @@ def describe(
     )
     content = ctx.read(path, max_bytes=MAX_BYTES)
     if content.error:
-        section["load_error"] = content.error
+        # The supervisor reads it with rights of its own.
+        section.update(load_error=content.error, readable=None if content.no_right else False)
         return section
     section["readable"] = True
     parsed = parse(content.raw, systemd_version)

@@ -164,3 +164,17 @@ def test_what_these_rights_do_not_reach_is_not_called_missing(
     section = env_file.describe(str(tmp_path / "p.env"), ctx, "unit")
     assert (section["type"], section["exists"]) == ("out_of_reach", None)
     assert is_there(str(tmp_path / "main.py")) is None
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can leave rights behind")
+def test_a_file_that_our_own_rights_do_not_reach_may_be_readable_for_the_supervisor(open_path: Path) -> None:
+    path = open_path / "app.env"
+    path.write_text("A=1\n")
+    path.chmod(0o600)
+    os.seteuid(65534)
+    try:
+        section = env_file.describe(str(path), Context({}, time.monotonic() + 9), "EnvironmentFile=/app.env")
+    finally:
+        os.seteuid(0)
+    assert (section["exists"], section["readable"], section["names"]) == (True, None, [])
+    assert "Permission denied" in section["load_error"]

@@ -8,7 +8,8 @@ Usage: record_units.py [--only ID …] [--show]
 
 A recipe of units/units.yml names the host (d11, d12, d13), the unit's directives, and files below /srv/<name>;
 `links`, `env_file` (its content, written to .env), `mode` of the files, `before` (a shell line that runs meanwhile) and
-`wait` (seconds) are optional. Units carry a prefix on the host and are removed afterwards; in the record they don't.
+`wait` (seconds) are optional; `then` is a shell line run a second after the start, in which {unit} is the unit. The
+hosts are the containers firstaid-d11 …; CORPUS_HOSTS=firstaid-corpus- names others. Units carry a prefix on the host and are removed afterwards; in the record they don't.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 OUT = HERE / "units.jsonl"
 PREFIX = "corpusrec-"
+HOSTS = os.environ.get("CORPUS_HOSTS", "firstaid-")
 SHOWN = ("Result", "ExecMainStatus", "ExecMainCode", "NRestarts", "ActiveState", "SubState")
 
 
@@ -46,7 +48,7 @@ def environment() -> dict[str, str]:
 def on_host(host: str, script: str, timeout: int = 90) -> str:
     """Run a script on a test host and return what it printed. :raises RuntimeError: when it ended with an error."""
     done = subprocess.run(
-        ["docker", "exec", "-i", f"firstaid-{host}", "bash", "-s"], input=script, capture_output=True, text=True,
+        ["docker", "exec", "-i", f"{HOSTS}{host}", "bash", "-s"], input=script, capture_output=True, text=True,
         timeout=timeout, env=environment(), check=False,
     )  # fmt: skip
     if done.returncode:
@@ -79,6 +81,7 @@ def script_for(recipe: dict[str, Any], app: str) -> str:
     lines += [
         "since=$(date +%s)",
         f"systemctl start --no-block {unit} || true",
+        f"sleep 1; {recipe['then'].replace('{unit}', unit)}" if recipe.get("then") else ":",
         f"sleep {recipe.get('wait', 4)}",
         f"journalctl -u {unit} --since=@$since --no-pager -o short | grep -v '^-- '  || true",
         "echo ====",
@@ -95,7 +98,7 @@ def record(recipe: dict[str, Any]) -> dict[str, Any]:
     app = f"/srv/{recipe['name']}"
     log, _separator, state = on_host(recipe["host"], script_for(recipe, app)).rpartition("====\n")
     shown = dict(line.split("=", 1) for line in state.splitlines() if "=" in line)
-    lines = log.replace(PREFIX, "").replace(f"firstaid-{recipe['host']}", "web-1").rstrip("\n").split("\n")
+    lines = log.replace(PREFIX, "").replace(f"{HOSTS}{recipe['host']}", "web-1").rstrip("\n").split("\n")
     lines = [re.sub(r"^(\S+ +\d+ [\d:]+) \S+ ", r"\1 web-1 ", line) for line in lines]
     if len(lines) > 80:
         lines = lines[:20] + lines[-60:]

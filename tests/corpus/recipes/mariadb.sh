@@ -9,6 +9,8 @@ cat >"$data/init.sql" <<'SQL'
 create database app;
 create user 'app'@'%' identified by 'secret';
 grant all on app.* to 'app'@'%';
+create user 'admin'@'%' identified by 'secret';
+grant all on *.* to 'admin'@'%';
 create table app.customers(id int);
 SQL
 exec /usr/sbin/mariadbd --no-defaults --user=root --datadir="$data/d" --socket="$data/s.sock" --pid-file="$data/p.pid" \

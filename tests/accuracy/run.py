@@ -21,7 +21,27 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "playbooks" / "collections"), str(Path(__file__).resolve().parent)]
 
+from calibrate import Answer, Fit, error, family, first_answers, held_out  # noqa: E402
 from facts import evidence_of  # noqa: E402
+
+from ansible_collections.firstaid.backend.plugins.plugin_utils._diagnosis.calibration import (  # noqa: E402
+    OFFSETS,
+    SLOPE,
+)
+from ansible_collections.firstaid.backend.plugins.plugin_utils._diagnosis.catalogue import (  # noqa: E402
+    Catalogue,
+    load_catalogue,
+)
+from ansible_collections.firstaid.backend.plugins.plugin_utils._diagnosis.classify import (  # noqa: E402
+    classify,
+    weighed,
+)
+from ansible_collections.firstaid.backend.plugins.plugin_utils._diagnosis.confidence import (  # noqa: E402
+    CAP_ATTESTED,
+    CAP_LOG,
+    kind_of,
+    raw_value,
+)
 
 BINS = 10
 
@@ -38,6 +58,8 @@ class Scored:
     ranked: list[tuple[str, float]] = field(default_factory=list)
     state: str = ""
     ms: float = 0.0
+    automatic: bool = False
+    basis: Answer | None = None
     error: str | None = None
 
     @property
@@ -73,7 +95,7 @@ def cases_of(paths: Iterable[Path]) -> Iterable[tuple[str, dict[str, Any]]]:
                 yield path.name, case
 
 
-def score(corpus: str, case: Mapping[str, Any], classify: Any, catalogue: Any) -> Scored:
+def score(corpus: str, case: Mapping[str, Any], catalogue: Catalogue) -> Scored:
     """Classify one case. An exception of the classifier is an answer too: a wrong one."""
     scored = Scored(
         str(case["id"]), str(case["label"]), list(case.get("secondary") or []), str(case.get("framework") or ""), corpus
@@ -88,11 +110,40 @@ def score(corpus: str, case: Mapping[str, Any], classify: Any, catalogue: Any) -
     scored.ms = (time.perf_counter() - started) * 1000
     root = diagnosis["root_cause"]
     scored.state = str(diagnosis.get("state"))
+    scored.automatic = bool(diagnosis["remediation"]["automatic"])
     scored.ranked = [(root["id"], float(root["confidence"]))]
     for candidate in diagnosis.get("candidates") or []:
         if candidate["id"] not in [cause for cause, _confidence in scored.ranked]:
             scored.ranked.append((candidate["id"], float(candidate.get("confidence") or 0.0)))
+    observed, _state, ranking = weighed(evidence, catalogue)
+    if ranking.candidates:
+        top, *rivals = ranking.candidates
+        # A cap that held the confidence down is one whatever the calibration says.
+        cap = min(CAP_ATTESTED if top.attested else CAP_LOG, 1.0)
+        raw = raw_value(top, rivals)
+        right = top.cause.id == scored.label
+        scored.basis = Answer(scored.id, family(scored.framework), right, round(raw, 4), kind_of(top, observed), cap)
     return scored
+
+
+def corpus_files() -> list[Path]:
+    """The recorded corpora."""
+    return sorted((ROOT / "tests" / "corpus").glob("*.jsonl"))
+
+
+def scored_cases(paths: Iterable[Path]) -> list[Scored]:
+    """All cases of some files with their answers."""
+    catalogue = load_catalogue()
+    return [score(name, case, catalogue) for name, case in cases_of(paths)]
+
+
+def answers_of(paths: Iterable[Path]) -> list[Answer]:
+    """What confidence is fitted to: the named answers to all cases, with their raw values."""
+    return [
+        one.basis
+        for one in scored_cases(paths)
+        if one.basis is not None and (one.answer != "unknown" or one.basis.raw > 0.3)
+    ]
 
 
 def calibration_error(results: list[Scored]) -> float:
@@ -137,6 +188,9 @@ def summary(results: list[Scored], seconds: float) -> dict[str, Any]:
         "calibration_error": round(calibration_error(results), 4),
         "healthy_called_sick": sorted(r.id for r in healthy if r.answer not in ("healthy", "unknown")),
         "sick_called_healthy": sorted(r.id for r in results if r.label != "healthy" and r.answer == "healthy"),
+        "automatic": sum(r.automatic for r in results),
+        "wrong_and_automatic": sorted(r.id for r in results if r.automatic and not r.right),
+        "calibration_error_held_out": held_out_error(results),
         "errors": {r.id: r.error for r in results if r.error},
         "seconds": round(seconds, 2),
         "slowest_ms": round(max(r.ms for r in results), 1),
@@ -148,17 +202,22 @@ def summary(results: list[Scored], seconds: float) -> dict[str, Any]:
     }
 
 
+def held_out_error(results: list[Scored]) -> float | None:
+    """The calibration error when each source is judged by what was fitted to the others; None for too few cases."""
+    first = first_answers()
+    frozen = {answer.id for answer in first}
+    now = [r.basis for r in results if r.basis is not None and r.answer != "unknown" and r.id not in frozen]
+    return round(held_out(now, first), 4) if len(now) >= 100 else None
+
+
 def by_family(results: list[Scored]) -> dict[str, dict[str, Any]]:
-    """Top-1 for each family of software that the cases come from: what holds on one must hold on another."""
+    """Top-1 for each family of software: what holds on one must hold on another."""
     families: dict[str, list[Scored]] = defaultdict(list)
-    words = ("uvicorn", "gunicorn", "django", "celery", "flask", "fastapi", "sqlalchemy", "asyncpg", "redis", "systemd",
-             "supervisord", "hypercorn", "daphne", "seed")  # fmt: skip
     for result in results:
-        text = result.framework.lower()
-        families[next((word for word in words if word in text), "other")].append(result)
+        families[family(result.framework)].append(result)
     return {
-        family: {"cases": len(members), "top_1": round(sum(m.right for m in members) / len(members), 3)}
-        for family, members in sorted(families.items())
+        name: {"cases": len(members), "top_1": round(sum(m.right for m in members) / len(members), 3)}
+        for name, members in sorted(families.items())
     }
 
 
@@ -166,9 +225,23 @@ def case_json(result: Scored) -> dict[str, Any]:
     """One case for the machine-readable output."""
     return {
         "id": result.id, "label": result.label, "answer": result.answer, "confidence": result.confidence,
-        "right": result.right, "top_3": result.in_top_3, "state": result.state, "ms": round(result.ms, 1),
+        "right": result.right, "top_3": result.in_top_3, "state": result.state, "automatic": result.automatic, "ms": round(result.ms, 1),
         "ranked": [{"id": cause, "confidence": confidence} for cause, confidence in result.ranked], "error": result.error,
     }  # fmt: skip
+
+
+def shown(value: float | None) -> str:
+    """A figure, or that there is none."""
+    return "too few cases" if value is None else f"{value:.3f}"
+
+
+def first_figures() -> str:
+    """How the first answers did, and how well the confidence of today fits them."""
+    first = first_answers()
+    if not first:
+        return "none recorded"
+    right = sum(answer.right for answer in first)
+    return f"{right} of {len(first)} right, calibration error {error(first, Fit(SLOPE, OFFSETS).confidence):.3f}"
 
 
 def report(figures: Mapping[str, Any], results: list[Scored], *, misses_only: bool) -> str:
@@ -178,6 +251,9 @@ def report(figures: Mapping[str, Any], results: list[Scored], *, misses_only: bo
         lines += [
             f"cases {figures['cases']}   top-1 {figures['top_1']:.1%}   top-3 {figures['top_3']:.1%}   "
             f"calibration error {figures['calibration_error']:.3f}   unknown {figures['unknown']}",
+            f"calibration error of each source by a fit on the others, first answers included: {shown(figures['calibration_error_held_out'])}",
+            f"first answers, given before anything was changed for the case: {first_figures()}",
+            f"fixed automatically {figures['automatic']}, of them wrong: {', '.join(figures['wrong_and_automatic']) or 'none'}",
             f"time {figures['seconds']:.2f} s, slowest case {figures['slowest_ms']:.0f} ms",
             f"healthy called sick: {', '.join(figures['healthy_called_sick']) or 'none'}",
             f"sick called healthy: {', '.join(figures['sick_called_healthy']) or 'none'}",
@@ -211,19 +287,14 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--misses", action="store_true", help="only the cases that went wrong")
     parser.add_argument("--only", nargs="+", default=[], help="only these case ids")
     options = parser.parse_args(argv)
-    from ansible_collections.firstaid.backend.plugins.plugin_utils._diagnosis.catalogue import load_catalogue
-    from ansible_collections.firstaid.backend.plugins.plugin_utils._diagnosis.classify import classify
-
-    paths = options.corpus or sorted((ROOT / "tests" / "corpus").glob("*.jsonl"))
+    paths = options.corpus or corpus_files()
     for path in paths:
         if not path.is_file():
             raise SystemExit(f"{path}: no such corpus file")
     catalogue = load_catalogue()
     started = time.perf_counter()
     results = [
-        score(name, case, classify, catalogue)
-        for name, case in cases_of(paths)
-        if not options.only or case["id"] in options.only
+        score(name, case, catalogue) for name, case in cases_of(paths) if not options.only or case["id"] in options.only
     ]
     if not results:
         raise SystemExit("no cases: " + ", ".join(map(str, paths)))

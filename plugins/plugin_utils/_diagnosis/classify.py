@@ -44,13 +44,18 @@ def classify(evidence: Mapping[str, Any], catalogue: Catalogue, host: str | None
     schema = evidence.get("schema", 1)
     if schema != 1:
         raise EvidenceError(f"evidence has schema {schema!r}; this version reads schema 1")
-    observed = observe(excerpted(evidence))
-    state = determine(observed)
-    ranking = settle(rank(observed, catalogue), state, catalogue, observed)
+    observed, state, ranking = weighed(evidence, catalogue)
     return {
         **assemble(observed, ranking, final_state(state, ranking), catalogue, host),
         "evidence_digest": digest(evidence),
     }
+
+
+def weighed(evidence: Mapping[str, Any], catalogue: Catalogue) -> tuple[Observed, State, Ranking]:
+    """What was seen, the state that facts tell, and the candidates in their order."""
+    observed = observe(excerpted(evidence))
+    state = determine(observed)
+    return observed, state, settle(rank(observed, catalogue), state, catalogue, observed)
 
 
 def settle(ranking: Ranking, state: State, catalogue: Catalogue, observed: Observed) -> Ranking:
@@ -92,4 +97,4 @@ def final_state(state: State, ranking: Ranking) -> State:
     return state
 
 
-__all__ = ["EvidenceError", "classify", "evidence_from_log", "final_state", "settle"]
+__all__ = ["EvidenceError", "classify", "evidence_from_log", "final_state", "settle", "weighed"]

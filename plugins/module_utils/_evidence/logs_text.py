@@ -24,6 +24,8 @@ _ESCAPE = re.compile(
 # C0 but tab and newline, delete, C1, and the marks that reorder text on a screen; line separators are no newlines here.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 
+_SEPARATOR = re.compile(r"(?<=[^\0\n])\0(?=[^\0\n])")
+
 # What a server prints once when it starts; a line that matches begins a new attempt.
 START_MARKS = (
     r"Started parent process \[\d+\]",
@@ -91,6 +93,9 @@ def clean(text: str) -> str:
         text = re.sub(r"[^\n]*\r(?=[^\n])", "", text.replace("\r\n", "\n"))
     if "\x1b" in text:
         text = _ESCAPE.sub("", text)
+    if "\0" in text:
+        # One NUL separates entries, of an environment for instance, and is shown; rows of them are holes in the file.
+        text = _SEPARATOR.sub("\u2400", text)
     return _CONTROL.sub(_replacement, text)
 
 

@@ -35,7 +35,13 @@ _URL_LOGIN = re.compile(r"^[A-Za-z][A-Za-z0-9+.\-]{1,40}://[^:/@\s]{0,256}:(?P<p
 _SCHEMA_KEY = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _TOKEN = re.compile(r"<redacted:[0-9a-f]{6}:\d{1,2}\+>")
 # Rules whose finds are no values of their own, or are too short to be looked for elsewhere.
-_LOCAL_RULES = frozenset({"exact", "pem", "spanning", "header", "random", "user_rule", "password_hash"})
+_LOCAL_RULES = frozenset({"exact", "random", "user_rule", "password_hash"})
+# What holds more than one value, or a value among other words: its parts are looked for, too.
+_COMPOUND_RULES = frozenset({"header", "pem", "spanning", "env_line", "cookie"})
+_PARTS = re.compile(r"[A-Za-z0-9+/_\-]{16,}={0,2}")
+_VARIABLE = re.compile(r"[A-Za-z_]\w{0,127}")
+# NUL where it separates entries, as log lines show it.
+_NUL = re.compile("[\0\u2400]")
 
 
 class RedactionError(Exception):
@@ -203,8 +209,10 @@ class Redactor:
 
     def text(self, text: str) -> str:
         """One string; more lines than one are looked at together, because keys and validation errors span lines."""
-        if "\0" in text:
-            return "\0".join(self._entries(text.split("\0")))
+        if "\0" in text or "\u2400" in text:
+            marks = _NUL.findall(text)
+            entries = self._entries(_NUL.split(text))
+            return entries[0] + "".join(mark + entry for mark, entry in zip(marks, entries[1:]))
         if "\n" in text:
             return "\n".join(self.lines(text.split("\n")))
         return self.lines([text])[0]
@@ -214,7 +222,7 @@ class Redactor:
         result = self.lines(entries)
         for number, entry in enumerate(entries):
             name, equals, value = entry.partition("=")
-            if equals and "\n" in value and is_sensitive_name(name):
+            if equals and "\n" in value and _VARIABLE.fullmatch(name) and is_sensitive_name(name):
                 result[number] = f"{name}={self._mask('env_line', value)}"
         return result
 
@@ -225,7 +233,7 @@ class Redactor:
         neighbours = Neighbours(lines, self._mask)
         result = []
         for number, line in enumerate(lines):
-            if "\n" in line or "\0" in line:
+            if "\n" in line or "\0" in line or "\u2400" in line:
                 result.append(self.text(line))
                 continue
             line, goes_on = neighbours.hide(number, line)
@@ -263,6 +271,8 @@ class Redactor:
         secret = self._exact.spellings.get(secret, secret)
         if rule not in _LOCAL_RULES:
             self.found.append(secret)
+        if rule in _COMPOUND_RULES:
+            self.found += [part for part in _PARTS.findall(secret.replace("\\n", "\n")) if _is_mixed(part)]
         length = next((limit for limit in _LENGTH_CLASSES if len(secret) >= limit), 1)
         return f"<redacted:{self._digest(secret)}:{length}+>"
 
@@ -274,4 +284,11 @@ def _worth_following(secret: str) -> bool:
         and looks_random(secret)
         and not _TOKEN.search(secret)
         and " " not in secret
+        and "://" not in secret
     )
+
+
+def _is_mixed(part: str) -> bool:
+    """Whether a word is one that nobody would write: upper and lower case and digits mixed, or many hexadecimal digits."""
+    counts = [sum(map(test, part)) for test in (str.isdigit, str.isupper, str.islower)]
+    return min(counts) >= 2 or (len(part) >= 32 and re.fullmatch("[0-9a-f]+", part) is not None)

@@ -200,5 +200,6 @@ class Neighbours:
             if text.endswith(mark) and text.count(mark) == 1:
                 self._until, self._close = further, mark
                 return
-            if len(mark) == 1 and mark in text:
+            # Keys and tokens have no blanks; a line that has some is the next line of a log.
+            if len(mark) == 1 and (mark in text or re.search(r"\S\s+\S", text)):
                 return

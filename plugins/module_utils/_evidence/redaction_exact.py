@@ -17,7 +17,7 @@ from urllib.parse import quote, quote_plus, unquote
 from .secret_names import COMMON_WORDS
 
 # What stands for a part that somebody else cut out: pydantic, reprlib, Sentry, and this collection itself.
-_ELLIPSIS = re.compile(r"[ ]?(?:\.{3}|\u2026|\[\u2026cut\u2026\])[ ]?")
+_ELLIPSIS = re.compile(r"[ ]?(?:\[\.{3} \d+ characters left out \.{3}\]|\.{3}|\u2026|\[\u2026cut\u2026\])[ ]?")
 # The least that is left of a cut secret to be worth hiding, and the most that is looked at on each side.
 PIECE = 6
 REACH = 96

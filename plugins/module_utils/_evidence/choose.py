@@ -14,6 +14,7 @@ from typing import Any
 from .context import Context
 from .model import Backend, EnvFileRef, Unavailable
 from .selection import Candidate, InputError
+from .silent_mounts import sentences, within
 from .systemd_environment import account, all_groups
 
 DEFAULT_MAX_BACKENDS = 10
@@ -33,13 +34,19 @@ def choose(params: Mapping[str, Any], ctx: Context) -> Chosen:
     """Select by name, or find what is sick.
 
     :raises InputError: nothing of the given name exists, or a parameter names what does not exist.
-    :raises Unavailable: no supervisor can be asked.
+    :raises Unavailable: no supervisor can be asked, or something hangs.
     """
+    chosen = within(ctx, _choose, params, ctx)
+    chosen.notes += sentences()
+    return chosen
+
+
+def _choose(params: Mapping[str, Any], ctx: Context) -> Chosen:
     name = str(params.get("service") or "").strip()
     chosen = Chosen()
     if name:
         begun = time.monotonic()
-        backend = named(name, str(params.get("runtime") or "auto"), ctx)
+        backend = _named(name, str(params.get("runtime") or "auto"), ctx)
         chosen.resolve_ms[backend.name] = int((time.monotonic() - begun) * 1000)
         chosen.backends.append(backend)
     else:
@@ -50,7 +57,15 @@ def choose(params: Mapping[str, Any], ctx: Context) -> Chosen:
 
 
 def named(name: str, runtime: str, ctx: Context) -> Backend:
-    """The backend of that name. With ``auto``, whichever runtime has it; the first refusal is the one that is told."""
+    """The backend of that name. With ``auto``, whichever runtime has it; the first refusal is the one that is told.
+
+    :raises InputError: there is none.
+    :raises Unavailable: no supervisor can be asked, or something hangs.
+    """
+    return within(ctx, _named, name, runtime, ctx)
+
+
+def _named(name: str, runtime: str, ctx: Context) -> Backend:
     order = [runtime] if runtime != "auto" else automatic_order()
     refusals: list[Exception] = []
     for item in order:

@@ -11,12 +11,15 @@ import selectors
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from .reach import NOBODY_IN_PARTICULAR, OutOfReach, Reader, closed, open_file
 
+MAX_STEPS = 400
+# Mount point → type of each file system that does not answer, see ``silent_mounts``. One for the process: what hangs, hangs for all.
+SILENT: dict[str, str] = {}
 KIB = 1024
 MIB = 1024 * KIB
 
@@ -129,8 +132,8 @@ class Context:
         return result
 
     def closed(self, path: str) -> bool:
-        """Whether the names in a directory are not for the backend's user, who led to it; see ``reach``."""
-        return closed(path, self.reader)
+        """Whether the names in a directory are not for the backend's user, who led to it (see ``reach``), or nobody gives them."""
+        return silence(path) is not None or closed(path, self.reader)
 
     def read(self, path: str, max_bytes: int = 256 * KIB, tail: bool = False) -> FileText:
         """Read a regular file, at most ``max_bytes`` from its head or tail, never blocking on a FIFO or device.
@@ -138,6 +141,9 @@ class Context:
         What the backend's user led to and may not read himself is refused with a sentence, see ``reach``.
         """
         result = FileText(path)
+        result.error = silence(path)
+        if result.error:
+            return result
         try:
             descriptor = open_file(path, self.reader)
         except OutOfReach as exc:
@@ -171,11 +177,43 @@ class Context:
         return result
 
 
+def silence(path: str) -> Optional[str]:
+    """A sentence when a path leads to a file system that doesn't answer: nothing there may be touched."""
+    mount = lies_on(path, SILENT) if SILENT else None
+    if mount is None:
+        return None
+    return f"{path} is {'' if path == mount else f'on {mount}, '}a file system that does not answer"
+
+
+def lies_on(path: str, mounts: Container[str]) -> Optional[str]:
+    """Which of these mount points a path leads below, through its links; found out without touching what is mounted there."""
+    done, rest = "/", [part for part in path.split("/") if part not in ("", ".")]
+    for _step in range(MAX_STEPS):
+        if done in mounts:
+            return done
+        if not rest:
+            break
+        part = rest.pop(0)
+        following = os.path.normpath(os.path.join(done, part))
+        if following in mounts:
+            return following
+        try:
+            target = os.readlink(following)
+        except OSError:
+            done = following
+            continue
+        done = "/" if target.startswith("/") else done
+        rest = [part for part in target.split("/") if part not in ("", ".")] + rest
+    return None
+
+
 def is_there(path: str, wanted: Optional[Callable[[int], bool]] = None) -> Optional[bool]:
-    """Whether a path leads to something; None when this process may not look there.
+    """Whether a path leads to something; None when this process may not look there, or would wait for ever.
 
     :param wanted: a test of the ``st_mode``, such as ``stat.S_ISREG``; by default anything will do.
     """
+    if silence(path):
+        return None
     try:
         mode = os.stat(path).st_mode
     except PermissionError:

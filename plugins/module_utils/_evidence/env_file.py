@@ -17,7 +17,7 @@ import stat
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
-from .context import MIB, Context
+from .context import MIB, Context, silence
 from .env_file_split import BLANK, Assignment, split
 from .redaction import learn
 from .secret_names import is_sensitive_name
@@ -139,6 +139,10 @@ def describe(
         "lines": None, "final_newline": None, "names": [], "duplicates": [], "not_loaded": [], "malformed": [],
         "load_error": None,
     }  # fmt: skip
+    hangs = silence(path)
+    if hangs:
+        section.update(exists=None, load_error=hangs)
+        return section
     section["type"] = path_type(path)
     try:
         status = os.stat(path)

@@ -13,7 +13,7 @@ from typing import Any, Optional
 
 from .access_check import check
 from .app_logs import sources
-from .context import KIB, Context
+from .context import KIB, Context, silence
 from .env_file import describe, parse, path_type, sensitive
 from .model import Backend, EnvFileRef, Section
 from .python_path import identity
@@ -189,6 +189,8 @@ def candidate_paths(backend: Backend, missing: list[dict[str, Any]]) -> list[tup
 
 def _listed(directory: str) -> list[str]:
     """Regular files of a directory; none when it can't be read."""
+    if silence(directory):
+        return []
     try:
         with os.scandir(directory) as entries:
             return sorted(entry.path for _index, entry in zip(range(1000), entries) if entry.is_file())
@@ -197,6 +199,8 @@ def _listed(directory: str) -> list[str]:
 
 
 def _directories(directory: str) -> list[str]:
+    if silence(directory):
+        return []
     try:
         with os.scandir(directory) as entries:
             names = sorted(

@@ -49,7 +49,8 @@ class Collector:
     limit. ``extra`` names the module parameter, in seconds, that the limit grows by: such a collector may outlast the
     budget by that much. ``into`` is the section and key that its result becomes, where it is not a section of its own.
     ``floor`` is what it gets, in seconds, even when the budget is used up: on a starved host a log and the command line
-    still tell most, and a run without them tells nothing. ``resolve`` says that the module's ``resolve`` is called first, which
+    still tell most, and a run without them tells nothing. ``code`` says that it looks at the backend's code, which it is not
+    asked to where that lies on a file system that does not answer. ``resolve`` says that the module's ``resolve`` is called first, which
     fills the backend.
     """
 
@@ -61,6 +62,7 @@ class Collector:
     max_bytes: int = 512 * KIB
     resolve: bool = False
     floor: float = 0.0
+    code: bool = False
 
     def extra_seconds(self, params: Mapping[str, Any]) -> float:
         """How much longer than the budget this one may take."""
@@ -84,26 +86,26 @@ class Collector:
 
 # In the order in which they start. Those that wait for others (the application, the network, programs) come first.
 COLLECTORS: tuple[Collector, ...] = (
-    Collector("import_test", "import_test", 6.0, extra="import_test_timeout"),
+    Collector("import_test", "import_test", 6.0, extra="import_test_timeout", code=True),
     # What decides most answers comes early: on a busy host the budget may not reach for all.
     Collector("logs", "logs", 8.0, max_bytes=4096 * KIB, floor=3.0),
     Collector("processes", "processes", 5.0),
-    Collector("foreground_test", "foreground_test", 6.0, extra="import_test_timeout"),
+    Collector("foreground_test", "foreground_test", 6.0, extra="import_test_timeout", code=True),
     Collector("kernel", "kernel", 5.0),
     Collector("health", "health", 6.0, into=("app", "health")),
     Collector("backing_services", "backing_services", 8.0),
-    Collector("packages", "packages", 6.0),
+    Collector("packages", "packages", 6.0, code=True),
     Collector("ports", "ports", 5.0),
     Collector("resources", "resources", 4.0),
-    Collector("symlinks", "symlinks", 4.0),
+    Collector("symlinks", "symlinks", 4.0, code=True),
     Collector("environment", "environment", 4.0),
-    Collector("access", "access", 4.0),
-    Collector("python_path", "python_path", 4.0),
+    Collector("access", "access", 4.0, code=True),
+    Collector("python_path", "python_path", 4.0, code=True),
     Collector("clock", "clock", 3.0),
 )
 
 # They fill the backend before the collectors run, because those build on them. In this order.
 RESOLVERS: tuple[Collector, ...] = (
-    Collector("app", "app", 4.0, resolve=True, floor=1.0),
-    Collector("interpreter", "interpreter", 4.0, resolve=True, floor=1.0),
+    Collector("app", "app", 4.0, resolve=True, floor=1.0, code=True),
+    Collector("interpreter", "interpreter", 4.0, resolve=True, floor=1.0, code=True),
 )

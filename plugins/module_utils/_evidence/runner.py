@@ -19,12 +19,13 @@ from typing import Any, Optional
 
 from . import choose, target
 from .bounds import bounded, plain
-from .context import Context
+from .context import Context, silence
 from .model import Backend, Section, Unavailable, unavailable
 from .reach import reader_for
 from .redaction import redact
 from .registry import COLLECTORS, RESOLVERS, Collector, Function
 from .shared_commands import SharedCommands
+from .silent_mounts import reason
 
 DEFAULT_BUDGET_S = 15.0
 # Backends are looked at in turn by this many threads; more would slow each other down on small hosts.
@@ -167,7 +168,7 @@ def finish(outcome: Outcome, ctx: Context) -> Outcome:
     outcome.thread.join(max(0.0, outcome.started + limit - time.monotonic()))
     if outcome.thread.is_alive():
         spent = int((time.monotonic() - outcome.started) * 1000)
-        message = f"no answer within {limit:.1f} s"
+        message = f"no answer within {limit:.1f} s" + (reason() or "")
         # The thread may still finish; what it writes then must not be seen.
         return Outcome(outcome.collector, outcome.started, record=_record("timeout", spent, message))
     return outcome
@@ -176,6 +177,8 @@ def finish(outcome: Outcome, ctx: Context) -> Outcome:
 def _call(outcome: Outcome, function: Function, backend: Backend, ctx: Context) -> None:
     begun = time.monotonic()
     try:
+        if outcome.collector.code:
+            _refuse_silence(backend)
         settled, record = _settle(function(backend, ctx), _record("ok", 0), outcome.collector)
     except Unavailable as exc:
         settled, record = unavailable(str(exc)), _record("failed", 0, str(exc))
@@ -185,6 +188,17 @@ def _call(outcome: Outcome, function: Function, backend: Backend, ctx: Context) 
     record["ms"] = int((time.monotonic() - begun) * 1000)
     outcome.record = record
     outcome.section = settled
+
+
+def _refuse_silence(backend: Backend) -> None:
+    """Don't wait for what no collector can get.
+
+    :raises Unavailable: the backend's code, working directory or program is on a file system that does not answer.
+    """
+    paths = (backend.cwd, backend.app.code_dir, backend.python, backend.app.program, *backend.argv[:2])
+    hanging = next((found for found in map(silence, filter(None, paths)) if found), None)
+    if hanging:
+        raise Unavailable(hanging)
 
 
 def _settle(section: Section, record: dict[str, Any], collector: Collector) -> tuple[Section, dict[str, Any]]:

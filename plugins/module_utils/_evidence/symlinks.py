@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from .app_logs import SKIP
-from .context import Context
+from .context import Context, silence
 from .env_file import path_type
 from .model import Backend, Section
 from .python_path import paths
@@ -55,9 +55,9 @@ def collect(backend: Backend, ctx: Context) -> Section:
     """The ``symlinks`` section."""
     found = _Found()
     for path, where in _named_paths(backend):
-        for part in links_on_the_way(path):
+        for part in [] if silence(path) else links_on_the_way(path):
             found.add(part, where)
-    on_path = [path for path, origin in paths(backend, ctx) if origin != "stdlib"]
+    on_path = [path for path, origin in paths(backend, ctx) if origin != "stdlib" and not silence(path)]
     for path in on_path:
         for part in links_on_the_way(path):
             found.add(part, "path")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Optional
 
 from . import env_file
-from .context import Context
+from .context import Context, silence
 from .model import EnvFileRef
 from .numerals import whole
 from .redaction import learn
@@ -113,7 +113,8 @@ def parse_process(raw: bytes) -> dict[str, str]:
 
 
 def _add_file(result: Environment, pattern: str, optional: bool, version: int, ctx: Context) -> None:
-    paths = sorted(glob.glob(pattern)) if any(char in pattern for char in "*?[") else [pattern]
+    globbed = any(char in pattern for char in "*?[") and not silence(pattern.partition("*")[0])
+    paths = sorted(glob.glob(pattern)) if globbed else [pattern]
     for path in (paths or [pattern])[:MAX_ENV_FILES]:
         result.files.append(EnvFileRef(path, optional, f"EnvironmentFile={'-' if optional else ''}{pattern}"))
         content = ctx.read(path, max_bytes=env_file.MAX_BYTES)

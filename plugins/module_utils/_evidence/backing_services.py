@@ -68,18 +68,22 @@ def collect(backend: Backend, ctx: Context) -> Section:
         return section
     seconds = min(PROBE_SECONDS, ctx.remaining())
     answers: list[dict[str, Any]] = [{} for _service in chosen]
-    workers = []
+    workers: list[Optional[threading.Thread]] = []
     for target, answer in zip(chosen, answers):
+        if target.uds and ctx.closed_socket(target.uds):
+            answer["not_probed"] = "it leads to a socket that the backend's user may not use"
+            workers.append(None)
+            continue
         worker = threading.Thread(target=_ask, args=(target, backend, answer), name="probe", daemon=True)
         worker.start()
         workers.append(worker)
     end = time.monotonic() + seconds
-    for worker in workers:
+    for worker in filter(None, workers):
         worker.join(max(0.0, end - time.monotonic()))
     late = []
-    for entry, answer, worker in zip(entries, answers, workers):
+    for entry, answer, asked in zip(entries, answers, workers):
         entry.update(dict(answer))
-        if worker.is_alive():
+        if asked is not None and asked.is_alive():
             late.append(f"{entry['origin']} was not fully asked within {seconds:.1f} s")
     _add_units(entries, backend, ctx)
     if late:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
+from .access_check import WRITE
 from .reach import NOBODY_IN_PARTICULAR, OutOfReach, Reader, closed, open_file
 
 MAX_STEPS = 400
@@ -134,6 +135,10 @@ class Context:
     def closed(self, path: str) -> bool:
         """Whether the names in a directory are not for the backend's user, who led to it (see ``reach``), or nobody gives them."""
         return silence(path) is not None or closed(path, self.reader)
+
+    def closed_socket(self, path: str) -> bool:
+        """Whether a Unix socket is not for the backend's user, who led to it."""
+        return closed(path, self.reader, WRITE)
 
     def read(self, path: str, max_bytes: int = 256 * KIB, tail: bool = False) -> FileText:
         """Read a regular file, at most ``max_bytes`` from its head or tail, never blocking on a FIFO or device.

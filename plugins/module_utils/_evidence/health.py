@@ -78,6 +78,8 @@ def collect(backend: Backend, ctx: Context) -> Section:
     place = choose_place(listening_places(backend), backend.app.port)
     if place is None:
         return _skipped("none of its processes listens on a port")
+    if place.uds and ctx.closed_socket(place.uds):
+        return _skipped(f"{place.uds} leads to a socket that the backend's user may not use: not asked")
     return ask(place, tls_first(backend), min(TOTAL_SECONDS, ctx.remaining()), path)
 
 

@@ -108,8 +108,8 @@ def open_file(path: str, reader: Reader = NOBODY_IN_PARTICULAR) -> int:
         os.close(walk.here)
 
 
-def closed(path: str, reader: Reader = NOBODY_IN_PARTICULAR) -> bool:
-    """Whether a directory is not for those who named it or made a link to it: then not even its entries' names are shown.
+def closed(path: str, reader: Reader = NOBODY_IN_PARTICULAR, right: int = READ) -> bool:
+    """Whether a path is not for those who named it or made a link to it: the names in a directory, or with ``WRITE`` a socket.
 
     What isn't there, or can't be opened anyway, is not closed: whoever lists it meets that himself.
     """
@@ -122,7 +122,7 @@ def closed(path: str, reader: Reader = NOBODY_IN_PARTICULAR) -> bool:
     except OSError:
         return False
     try:
-        return walk.judge is not None and not _may(walk.here, os.fstat(walk.here), walk.judge, READ)
+        return walk.judge is not None and not _may(walk.here, os.fstat(walk.here), walk.judge, right)
     finally:
         os.close(walk.here)
 

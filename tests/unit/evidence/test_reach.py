@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.firstaid.backend.plugins.module_utils._evidence import reach
+from ansible_collections.firstaid.backend.plugins.module_utils._evidence import backing_services, reach
 from ansible_collections.firstaid.backend.plugins.module_utils._evidence.access_check import Identity
 from ansible_collections.firstaid.backend.plugins.module_utils._evidence.context import Context
 from ansible_collections.firstaid.backend.plugins.module_utils._evidence.model import App, Backend, EnvFileRef, LogRef
@@ -121,6 +122,27 @@ def test_names_in_a_directory_that_is_not_for_the_service_are_not_shown(open_pat
     ctx = Context({}, time.monotonic() + 10, reader=Reader(WHO, (str(app),)))
     assert ctx.closed(str(app / "logs")) and ctx.closed(str(private))
     assert not any(ctx.closed(str(path)) for path in (app, open_path, app / "none", Path("relative")))
+
+
+@needs_root
+def test_a_socket_that_is_not_for_the_service_is_not_spoken_to(open_path: Path) -> None:
+    app = tree(open_path / "app")
+    private, own = open_path / "docker.sock", open_path / "own.sock"
+    held = []
+    for path, mode in ((private, 0o600), (own, 0o666)):
+        held.append(socket.socket(socket.AF_UNIX))
+        held[-1].bind(str(path))
+        path.chmod(mode)
+    (app / "app.sock").symlink_to(private)
+    (app / "own.sock").symlink_to(own)
+    ctx = Context({}, time.monotonic() + 10, reader=Reader(WHO, (str(app),)))
+    assert ctx.closed_socket(str(app / "app.sock")) and ctx.closed_socket(str(private))
+    assert not ctx.closed_socket(str(app / "own.sock")) and not ctx.closed_socket("@abstract")
+    backend = Backend("x", "systemd", environ={"REDIS_URL": f"unix://{app}/app.sock"})
+    entry = backing_services.collect(backend, ctx)["services"][0]
+    assert "may not use" in (entry["not_probed"] or "") and entry["tcp"] is None
+    for one in held:
+        one.close()
 
 
 def test_loops_missing_files_and_odd_names_are_sentences(tmp_path: Path) -> None:

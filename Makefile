@@ -27,7 +27,7 @@ diagnose: $(VENV)/.run ## break a small real backend (FAULT=<name>, FAULT=list) 
 diagnose-clean: ## take the demo away again
 	@demo/clean
 
-test: lint unit sanity build demo-check molecule ## everything below; what CI runs
+test: lint unit sanity build demo-check canaries-brief molecule ## everything below; what CI runs
 
 lint: setup ## ansible-lint, yamllint, ruff, mypy, documentation, changelog
 	$(BIN)/ruff check .
@@ -46,6 +46,12 @@ sanity: setup ## ansible-test sanity, all that runs without its containers
 
 demo-check: setup ## every fault of the demo, end to end, without root or systemd
 	demo/check
+
+canaries: setup ## secrets planted everywhere, and looked for in every output, under supervisord and on a systemd host
+	tests/canaries/run
+
+canaries-brief: setup ## the same for one diagnosis under supervisord
+	tests/canaries/run --brief demo
 
 molecule: setup ## the playbook on real systemd hosts: three Debians over SSH, then the zoo of live faults
 	tests/hosts/molecule
@@ -80,4 +86,4 @@ clean: diagnose-clean ## remove what was built; test hosts too
 	-tests/hosts/down
 	rm -rf .build $(VENV)
 
-.PHONY: help setup diagnose diagnose-clean test lint unit sanity demo-check molecule accuracy bench bench-classifier build matrix docs clean
+.PHONY: help setup diagnose diagnose-clean test lint unit sanity demo-check canaries canaries-brief molecule accuracy bench bench-classifier build matrix docs clean

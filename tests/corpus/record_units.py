@@ -6,10 +6,11 @@
 
 Usage: record_units.py [--only ID …] [--show]
 
-A recipe of units/units.yml names the host (d11, d12, d13), the unit's directives, and files below /srv/<name>;
-`links`, `env_file` (its content, written to .env), `mode` of the files, `before` (a shell line that runs meanwhile) and
-`wait` (seconds) are optional; `then` is a shell line run a second after the start, in which {unit} is the unit. The
-hosts are the containers firstaid-d11 …; CORPUS_HOSTS=firstaid-corpus- names others. Units carry a prefix on the host and are removed afterwards; in the record they don't.
+A recipe of units/units.yml names the host (d11, d12, d13), the unit's directives, and files below /srv/<name>; `links`,
+`env_file` (its content, written to .env), `mode` of the files, `before` (a shell line that runs meanwhile), `then` (a
+shell line run a second after the start, in which {unit} is the unit) and `wait` (seconds) are optional. Units carry a
+prefix on the host and are removed afterwards; in the record they don't. The hosts are the containers firstaid-d11 …;
+CORPUS_HOSTS=firstaid-corpus- names others.
 """
 
 from __future__ import annotations

@@ -37,6 +37,7 @@ _SERVED = re.compile(
     r"Application startup complete|Uvicorn running on|\bRunning on (?:http|all addresses|unix)|celery@\S{1,100} ready|"
     r"Starting development server at|Listening on TCP address|Serving on http|======== Running on|Goin' Fast|"
     r"Starting worker \[|WSGI app \d+ \(mountpoint|spawned uWSGI worker|HTTP/[\d.]+\"? [23]\d\d\b|"
+    r"Starting worker for \d+ functions|app started successfully|\bListening started|Huey consumer started|"
     r"Connected to (?:redis|amqp|sqs|memory)|Quart .{0,40}running|Scheduler started|-> [23]\d\d\b",
     re.IGNORECASE,
 )
@@ -47,7 +48,7 @@ _SHUTDOWN = re.compile(
 )
 _SERVED_WORDS = (
     "startup complete", "running", " ready", "starting", "listening", "serving", "goin'", "mountpoint", "spawned", "http/",
-    "connected to", "scheduler", "-> ",
+    "connected to", "scheduler", "-> ", "started",
 )  # fmt: skip
 _SHUTDOWN_WORDS = ("shut", "signal", "exiting", "finished", "sig")
 _SUPERVISORS = re.compile(r"^(?:systemd|supervisord|init|dockerd|containerd|podman|kubelet|\(.*\))$")
@@ -68,7 +69,7 @@ _HARMLESS = re.compile(
 # What a server's parent process says of its workers, often only as a warning.
 WORKER_DEATH = re.compile(
     r"Worker (?:\(pid: ?\d+\)|with pid \d+) (?:was sent|exited|was terminated)|WORKER TIMEOUT|Worker failed to boot|Child process \[\d+\] died|"
-    r"worker \d+ \(pid: \d+\) died|exited prematurely|Process Spawn(?:Process)?-\d+:|Unexpected exit from worker",
+    r"worker \d+ \(pid: \d+\) died|HARAKIRI ON WORKER|exited prematurely|Process Spawn(?:Process)?-\d+:|Unexpected exit from worker",
     re.IGNORECASE,
 )
 _LEVELS = {"CRITICAL": 1.0, "FATAL": 1.0, "ERROR": 0.95, "WARNING": 0.6, "INFO": 0.4, "DEBUG": 0.2}

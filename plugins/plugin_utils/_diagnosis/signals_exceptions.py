@@ -184,9 +184,12 @@ def stdlib_name_missing(observed: Observed) -> list[Hit]:
 def mixed_pythons(observed: Observed) -> list[Hit]:
     """One traceback passes through directories of different Python versions: a path to another environment."""
     hits = []
+    running = re.match(r"3\.\d+", str(observed.fact("interpreter.version") or ""))
     for seen in observed.seen:
         frames = [frame.file for raised in seen.traceback.walk() for frame in raised.frames]
         versions = {match.group(1) for file in frames if (match := _PYTHON_DIR.search(file))}
+        if versions and running and seen.raised.type in ("ImportError", "ModuleNotFoundError"):
+            versions.add(running.group(0))
         if len(versions) > 1:
             hits.append(_hit(seen, problem="files of Python " + " and ".join(sorted(versions)) + " are mixed"))
     return hits

@@ -18,7 +18,29 @@ _PACKAGES: dict[str, tuple[str, ...]] = {
     ),
     **dict.fromkeys(("MySQLdb", "pymysql", "aiomysql", "asyncmy", "mysql", "mariadb"), ("mysql", "database")),
     **dict.fromkeys(("pymongo", "motor", "beanie", "mongoengine", "odmantic"), ("mongodb", "database")),
-    **dict.fromkeys(("oracledb", "cx_Oracle", "pyodbc", "aioodbc", "pymssql"), ("database",)),
+    **dict.fromkeys(
+        (
+            "oracledb",
+            "cx_Oracle",
+            "pyodbc",
+            "aioodbc",
+            "pymssql",
+            "neo4j",
+            "cassandra",
+            "clickhouse_connect",
+            "clickhouse_driver",
+            "asynch",
+            "elasticsearch",
+            "elastic_transport",
+            "opensearchpy",
+            "influxdb",
+            "influxdb_client",
+            "couchdb",
+            "arango",
+            "procrastinate",
+        ),
+        ("database",),
+    ),
     **dict.fromkeys(
         (
             "sqlalchemy",
@@ -28,6 +50,7 @@ _PACKAGES: dict[str, tuple[str, ...]] = {
             "databases",
             "tortoise",
             "peewee",
+            "playhouse",
             "piccolo",
             "ormar",
             "pony",
@@ -35,7 +58,20 @@ _PACKAGES: dict[str, tuple[str, ...]] = {
         ("database",),
     ),
     **dict.fromkeys(
-        ("redis", "aioredis", "fakeredis", "cashews", "coredis", "django_redis", "rq", "arq", "redis_om"), ("redis",)
+        (
+            "redis",
+            "aioredis",
+            "fakeredis",
+            "cashews",
+            "coredis",
+            "django_redis",
+            "rq",
+            "arq",
+            "redis_om",
+            "valkey",
+            "glide",
+        ),
+        ("redis",),
     ),
     **dict.fromkeys(
         (
@@ -53,7 +89,10 @@ _PACKAGES: dict[str, tuple[str, ...]] = {
         ),
         ("broker",),
     ),
-    **dict.fromkeys(("aiokafka", "kafka", "confluent_kafka", "nats", "stomp", "pulsar", "paho", "gmqtt"), ("broker",)),
+    **dict.fromkeys(
+        ("aiokafka", "kafka", "confluent_kafka", "cimpl", "nats", "stomp", "pulsar", "paho", "gmqtt"), ("broker",)
+    ),
+    **dict.fromkeys(("svix", "standardwebhooks"), ("webhook",)),
     **dict.fromkeys(("httpx", "httpcore", "httpx2", "requests", "urllib3", "hvac", "botocore", "grpc"), ("http",)),
     **dict.fromkeys(
         ("authlib", "oauthlib", "requests_oauthlib", "httpx_oauth", "social_core", "allauth", "msal"), ("oauth", "http")
@@ -83,6 +122,7 @@ _WORDS: tuple[tuple[re.Pattern[str], tuple[str, ...]], ...] = tuple(
 )
 # Frames that are about a database although their package does much else.
 _DATABASE_FILES = re.compile(r"/django/db/|/django/core/management/commands/migrate|/odoo/sql_db")
+_WEBHOOK = re.compile(r"webhook", re.IGNORECASE)
 _ADDRESS = re.compile(r"\('([\w.:-]+)', (\d{2,5})\)|(?:connecting to|connect to|host) \[?'?([\w.-]+)'?\]?:(\d{2,5})")
 _KINDS = {
     "postgresql": ("postgresql", "database"),
@@ -116,6 +156,10 @@ def about_exception(seen: Seen, evidence: Mapping[str, Any]) -> frozenset[str]:
         labels.update(_PACKAGES.get((raised.module or "").partition(".")[0], ()))
         if any(_DATABASE_FILES.search(frame.file) for frame in raised.frames):
             labels.add("database")
+        if any(
+            frame.origin == "app" and _WEBHOOK.search(f"{frame.function} {frame.code or ''}") for frame in raised.frames
+        ):
+            labels.add("webhook")
     frame = seen.app_frame
     words = f"{seen.text[:1000]}\n{frame.code if frame and frame.code else ''}"
     return frozenset(labels) | about_text(words, evidence)

@@ -13,6 +13,7 @@ import pytest
 from ansible_collections.firstaid.backend.plugins.plugin_utils._diagnosis.catalogue import (
     CAUSES_DIR,
     CatalogueError,
+    Cause,
     load_catalogue,
     load_cause,
     load_examples,
@@ -92,6 +93,43 @@ def test_a_missing_directory_is_refused(tmp_path: Path) -> None:
 def test_every_cause_is_in_the_file_of_its_name() -> None:
     for file in CAUSES_DIR.glob("*.yml"):
         assert load_cause(file).id == file.stem
+
+
+CATALOGUE = load_catalogue()
+# What the application of a cause to a host always says; the verdicts "healthy" and "unknown" have no subject and no fix.
+VERDICTS = {"healthy", "unknown"}
+CAUSES = [cause for name, cause in sorted(CATALOGUE.causes.items()) if name not in VERDICTS]
+
+
+@pytest.mark.parametrize("cause", CAUSES, ids=lambda cause: cause.id)
+def test_a_cause_is_complete(cause: Cause) -> None:
+    assert cause.likely and cause.against, "what makes it likely, and what speaks against it"
+    assert cause.explains or cause.id == "start_limit_hit", "its consequences; the last of them all has none"
+    assert cause.subject, "what the answer names"
+    slots = {slot.split("|")[0] for slot in re.findall(r"\{([a-z_|]+)", cause.explanation)}
+    assert slots & set(cause.subject), "the explanation names the subject"
+    assert 20 <= len(cause.explanation.split()) <= 80, "one paragraph for a tired person"
+    assert len(cause.title) <= 80 and not cause.title.endswith(".")
+    assert len(cause.next_check.split()) >= 8
+    assert cause.commands and cause.ask, "what a person does where no role repairs it"
+    assert cause.remediation.role in {*CATALOGUE.built_roles, None, "backing_service", "resources", "supervision"}
+    assert cause.remediation.why_not or cause.remediation.automatic
+    assert cause.references and all(url.startswith("https://") for url in cause.references)
+
+
+@pytest.mark.parametrize("name", sorted(VERDICTS))
+def test_a_verdict_is_complete(name: str) -> None:
+    verdict = CATALOGUE.causes[name]
+    assert verdict.likely and verdict.against and verdict.explanation and verdict.next_check
+    assert verdict.remediation.role is None and verdict.remediation.why_not
+
+
+def test_no_cause_of_its_own_is_explained_by_a_fallback_alone() -> None:
+    """A fallback says that nothing more specific is known, so it may explain other fallbacks and plain consequences only."""
+    for cause in CAUSES:
+        if cause.fallback:
+            specific = [other for other in cause.explains if not CATALOGUE.causes[other].fallback]
+            assert specific in ([], ["signal_killed"], ["silent_exit"]), cause.id
 
 
 def test_built_roles_come_from_the_file_system(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +14,10 @@ from .secrets import fill, secret
 from .shapes import SHAPES
 
 SURVIVORS = (Path(__file__).resolve().parents[1] / "survivors.txt").read_text(encoding="utf-8").splitlines()
+
+_COMPLAINT = re.compile(
+    r"Error|error|refused|denied|could not|expired|[Ii]nvalid|Traceback|unauthorized|cannot|401|404|password auth"
+)
 
 # What an environment file, an Environment= or environment= sets: the variable, the kind of its secret, how the file writes it.
 _ENV_FILE = (
@@ -112,13 +117,15 @@ class Canary:
 
 @dataclass
 class Estate:
-    """``files``: path below the backend's directory → text. ``environment``: variables of the unit. ``options``: of the command line."""
+    """``files``: path below the backend's directory → text. ``environment``: variables of the unit. ``options``: of the command line.
+    ``calmer`` is what it prints once it has been diagnosed: no complaints that lead a repair away from the setting that misses."""
 
     seed: str
     planted: list[Canary] = field(default_factory=list)
     files: dict[str, str] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
     options: list[str] = field(default_factory=list)
+    calmer: str = ""
 
     def canary(self, place: str, name: str, kind: str) -> str:
         """A new secret, written down."""
@@ -150,6 +157,7 @@ def estate(seed: str) -> Estate:
     for one in [one for one in made.planted if one.place != "log"]:
         noise.append(f"connecting with {one.value} now")
     made.files["app/noise.json"] = json.dumps([*noise, "-" * 8])
+    made.calmer = json.dumps([line for line in noise if line not in SURVIVORS and not _COMPLAINT.search(line)])
     made.files["app/main.py"] = _MAIN
     made.files["app/settings.py"] = _SETTINGS.replace("@SOURCE@", made.canary("source line", "keyword", "word"))
     return made

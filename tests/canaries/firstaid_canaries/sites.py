@@ -11,7 +11,7 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -30,7 +30,7 @@ WATCH = Path(__file__).with_name("watch_processes.py")
 SYSTEM_HOST = "firstaid-canaries"
 UNIT = "can-web"
 # How long the broken backend may take to have failed twice.
-PATIENCE_S = 60
+PATIENCE_S = 120
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,9 @@ class Site(Protocol):
 
     def plant(self, estate: Estate) -> None:
         """Lay the files, start the backend, and wait until it has failed."""
+
+    def calm(self, estate: Estate) -> None:
+        """Let the backend print less from its next starts on, and wait for two of them."""
 
     def inventory(self, path: Path) -> dict[str, Any]:
         """Write the inventory; returns the variables of all runs."""
@@ -89,6 +92,17 @@ class DemoSite:
         steps = [{"write": {"path": path, "text": text}} for path, text in files.items()]
         fault = Fault("canaries", "Canaries", "", steps, "crashing", {})
         self.host.set_up(fault).wait_until_shown("crashing")
+
+    def calm(self, estate: Estate) -> None:
+        (self.host.root / "app" / "noise.json").write_text(estate.calmer, encoding="utf-8")
+        supervisor = self.host.supervisor()
+        if supervisor is None:
+            raise RuntimeError("supervisord is gone")
+        starts = supervisor.starts()
+        _until(
+            lambda: supervisor.call("startProcess", "orders", False) is not None or supervisor.starts() >= starts + 2
+        )
+        _until(lambda: supervisor.starts() >= starts + 2)
 
     def inventory(self, path: Path) -> dict[str, Any]:
         variables = {
@@ -169,13 +183,17 @@ class SystemSite:
             "journalctl --rotate --vacuum-time=1s >/dev/null 2>&1; rm -rf /var/lib/firstaid; systemctl daemon-reload"
         )
         self._sh(f"systemctl start {UNIT}")
-        begun = time.monotonic()
-        while int(self._sh(f"systemctl show -P NRestarts {UNIT}").strip() or 0) < 3:
-            if time.monotonic() - begun > PATIENCE_S:
-                raise RuntimeError(f"{UNIT} on {SYSTEM_HOST} doesn't fail: see journalctl -u {UNIT} there")
-            time.sleep(0.5)
+        _until(lambda: self._restarts() >= 3)
         self.since = self._sh("date +%s").strip()
         self._sh("touch /run/can-begun; sleep 0.1")
+
+    def _restarts(self) -> int:
+        return int(self._sh(f"systemctl show -p NRestarts --value {UNIT}").strip() or 0)
+
+    def calm(self, estate: Estate) -> None:
+        self._sh(f"cat > {self.top}/app/noise.json", text_in=estate.calmer)
+        before = self._restarts()
+        _until(lambda: self._restarts() >= before + 2)
 
     def inventory(self, path: Path) -> dict[str, Any]:
         path.write_text(access.INVENTORY.read_text(encoding="utf-8"))
@@ -211,6 +229,14 @@ class SystemSite:
         self._sh(f"systemctl stop {UNIT} 2>/dev/null; systemctl reset-failed {UNIT} 2>/dev/null; true")
         self._sh(f"rm -rf /etc/systemd/system/{UNIT}.service /etc/systemd/system/{UNIT}.service.d {self.top} /run/can-*"
                  " /var/lib/firstaid /etc/firstaid; systemctl daemon-reload")  # fmt: skip
+
+
+def _until(condition: Callable[[], bool]) -> None:
+    begun = time.monotonic()
+    while not condition():
+        if time.monotonic() - begun > PATIENCE_S:
+            raise RuntimeError(f"the backend didn't fail again within {PATIENCE_S} s")
+        time.sleep(0.5)
 
 
 def _quoted(text: str) -> str:

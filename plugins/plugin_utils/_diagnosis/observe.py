@@ -327,6 +327,8 @@ def _add_chain(
         innermost = raised.innermost
         if raised.relation == "context" and raised.type in _LOOKUPS and innermost and innermost.origin != "app":
             share = 0.4
+        if not raised.type:
+            share *= 0.3  # the log was cut off before the line that says what was raised
         quote = f"{raised.qualified}: {raised.first_line}" if raised.first_line else raised.qualified
         frame = raised.last_app_frame
         if frame is not None:

@@ -48,14 +48,22 @@ _CRASHES = (
         "SIGSYS",
     ),
 )
+# What AppArmor and SELinux write; with "permissive=1" it was only noted, not refused.
+DENIED = re.compile(r"apparmor=\"DENIED\"|\bavc:\s+denied\b", re.IGNORECASE)
 _OTHER = (
     ("read_only_remount", re.compile(r"Remounting filesystem read-only|forced readonly|Filesystem has been shut down")),
     ("read_only_remount", re.compile(r"^XFS \(\S+\): .*[Ss]hutting down filesystem")),
     ("io_error", re.compile(r"\bI/O error\b|critical (?:medium|target|space) error|\bmedium error\b", re.IGNORECASE)),
     ("io_error", re.compile(r"^(?:EXT4-fs|BTRFS|XFS|F2FS-fs)\b.*\b(?:error|corrupt\w*)\b", re.IGNORECASE)),
-    ("audit", re.compile(r"apparmor=\"DENIED\"|\bavc:\s+denied\b", re.IGNORECASE)),
+    ("audit", DENIED),
     ("hung_task", re.compile(r"INFO: task .+ blocked for more than \d+ seconds|soft lockup|hung_task")),
 )
+_DENIED_TO = re.compile(r"\bpid=(?P<pid>\d{1,10})\b[^\n]{0,200}?\bcomm=\"(?P<comm>[^\"]{0,200})\"")
+_AUDIT_LINE = re.compile(
+    r"(?:node=\S{1,255} )?type=\S{1,40} msg=audit\((?P<time>\d{1,12}\.\d{1,9}):\d{1,20}\): (?P<text>.*)"
+)
+AUDIT_LOG = "/var/log/audit/audit.log"
+AUDIT_BYTES = 256 * KIB
 _HUNG = re.compile(r"INFO: task (?P<comm>.+):(?P<pid>\d+) blocked")
 _SHORT_UNIX = re.compile(r"^(?P<time>\d+\.\d+) (?:(?P<speaker>[^\s:\[]+)(?:\[\d+\])?: )(?P<text>.*)$")
 _KMSG = re.compile(r"^\d+,\d+,(?P<usec>\d+),[^;]*;(?P<text>.*)$")
@@ -76,11 +84,19 @@ class Line:
 def collect(backend: Backend, ctx: Context) -> Section:
     """Read this boot's kernel log from the journal, or where that has none from /dev/kmsg."""
     lines, source, error = _read(ctx)
+    lines = sorted([*lines, *_audit_log(ctx)], key=lambda line: line.time)
     owns = _Ownership(backend)
     section: Section = {"source": source, **parse(lines, owns), "error": error}
     if error:
         section["_partial"] = error
     return section
+
+
+def _audit_log(ctx: Context) -> list[Line]:
+    """Denials since the boot where auditd keeps them for itself, as Red Hat's systems do; a host without it has no such file."""
+    found = parse_audit(ctx.read(AUDIT_LOG, AUDIT_BYTES, tail=True).text)
+    since = proc.boot_epoch() or 0.0
+    return [line for line in found if line.time >= since]
 
 
 def _read(ctx: Context) -> tuple[list[Line], str, Optional[str]]:
@@ -139,6 +155,15 @@ def parse_short_unix(text: str) -> list[Line]:
     return found
 
 
+def parse_audit(text: str) -> list[Line]:
+    """The denials among the lines of audit.log, in its order."""
+    return [
+        Line(float(match.group("time")), cap_line(clean(match.group("text"))))
+        for match in map(_AUDIT_LINE.match, text.splitlines())
+        if match and DENIED.search(match.group("text"))
+    ]
+
+
 def parse_kmsg(records: list[str], boot: float) -> list[Line]:
     """Records of /dev/kmsg; ``boot`` is when its clock was zero, in seconds since 1970."""
     found = []
@@ -170,8 +195,8 @@ def parse(lines: list[Line], owns: Owns) -> Section:
             continue
         kind = next((kind for kind, pattern in _OTHER if pattern.search(line.text)), None)
         if kind:
-            hung = _HUNG.search(line.text)
-            own = owns(int(hung.group("pid")), hung.group("comm"), None, line.time, "") if hung else None
+            who = _HUNG.search(line.text) or (_DENIED_TO.search(line.text) if kind == "audit" else None)
+            own = owns(int(who.group("pid")), who.group("comm"), None, line.time, "") if who else None
             other.append({"time": proc.iso(line.time), "kind": kind, "text": line.text, "own": own})
     return {"oom_kills": kills[-MAX_EVENTS:], "crashes": crashes[-MAX_EVENTS:], "other": other[-MAX_EVENTS:]}
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +17,7 @@ from .state import determine, running
 MIB = 1024 * 1024
 # Below this a file system is full for a server that writes logs and temporary files.
 FULL_BYTES = 4 * MIB
+_DENIED_PATH = re.compile(r"\b(?:name|path)=\"([^\"]{1,1000})\"")
 _ABSENT = ("missing", "dangling_link", "loop", "absent")
 _CRASH_CODES = {132: "SIGILL", 134: "SIGABRT", 135: "SIGBUS", 136: "SIGFPE", 139: "SIGSEGV", 159: "SIGSYS"}
 _CRASH_SIGNALS = {"SIGILL", "SIGABRT", "SIGBUS", "SIGFPE", "SIGSEGV", "SIGSYS", "SIGTRAP"}
@@ -248,6 +250,25 @@ def path_not_accessible(observed: Observed) -> list[Hit]:
 
 @signal("access_denial")
 def access_denial(observed: Observed) -> list[Hit]:
-    """SELinux or AppArmor denied something to this backend."""
-    denials = resolve(observed.evidence, "access.denials[*]")
-    return [Hit((cite_fact(path, item.get("text") or item),)) for path, item in denials if isinstance(item, Mapping)]
+    """SELinux or AppArmor denied something to this backend: to one of its processes, or by the name of a path that it needs.
+
+    Processes of a crash loop are gone by now, so their numbers rarely tell.
+    """
+    hits = []
+    needed = [
+        str(item.get("path"))
+        for _path, item in resolve(observed.evidence, "access.paths[*]")
+        if isinstance(item, Mapping)
+    ]
+    for path, item in resolve(observed.evidence, "kernel.other[*]"):
+        if not isinstance(item, Mapping) or item.get("kind") != "audit" or item.get("own") is False:
+            continue
+        text = str(item.get("text"))
+        # In permissive mode it is only noted.
+        if "permissive=1" in text:
+            continue
+        denied = _DENIED_PATH.findall(text)
+        meant = next((one for one in needed for name in denied if one == name or one.endswith(f"/{name}")), None)
+        if item.get("own") is True or meant:
+            hits.append(Hit((cite_fact(path, text),), captures={"path": meant or (denied or [""])[-1]}))
+    return hits

@@ -42,11 +42,15 @@ SETS = {
     # The last one is restarted in the middle of repairs.
     "repair": (*three("firstaid-repair", "repair"), Host("firstaid-repair-boot", "bookworm", groups=("repair",))),
     "hostile": three("firstaid-hostile", "hostile", CAGED),
+    # Where logins with few rights look at backends.
+    "least": (Host("firstaid-least-d12", "bookworm", groups=("least",), limits=CAGED),),
     # Oldest and newest Python, with what breaks collectors: they are damaged on purpose, and can mount a file system that never answers.
     "collectors": tuple(
         Host(f"firstaid-collectors-{short}", SHORT[short], groups=("collectors",), devices=("/dev/fuse",))
         for short in ("d11", "d13")
     ),
+    # A host full of secrets, for tests/canaries.
+    "canaries": (Host("firstaid-canaries", "trixie", groups=("canaries",)),),
     # A host on which not even root sees who owns a port of another user.
     "hardened": (Host("firstaid-hardened", "bookworm", groups=("hardened",), capabilities=("SYS_ADMIN",)),),
 }

@@ -152,6 +152,9 @@ def estate(seed: str) -> Estate:
     ]  # fmt: skip
     noise = list(SURVIVORS)
     for name, kind, text in SHAPES:
+        if "\0" in text and "\n" in text:
+            # A log has lines: nothing tells any more that the second one belonged to a variable.
+            continue
         noise += ["-" * 8, *fill(text, made.canary("log", name, kind)).split("\n")]
     # The values of other places, bare and in other encodings, as an application prints them.
     for one in [one for one in made.planted if one.place != "log"]:

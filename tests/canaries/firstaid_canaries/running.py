@@ -71,7 +71,7 @@ class Run:
         extra = self._extra(name, given)
         command = [
             str(Path(sys.executable).parent / "ansible-runner"), "run", str(private), "-p", str(PLAYBOOKS / playbook),
-            "--inventory", str(self.inventory), "-v", "--cmdline", f"-vvvv -e @{extra}",
+            "--inventory", str(self.inventory), f"--cmdline=-vvvv -e @{extra}",
         ]  # fmt: skip
         environment = self.environment() | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
         # Its own callback takes the place of the default one.

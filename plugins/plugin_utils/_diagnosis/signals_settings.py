@@ -262,11 +262,18 @@ def env_file_unreadable(observed: Observed) -> list[Hit]:
     """A file of variables exists and can't be read by who reads it."""
     hits = []
     for path, item in _files(observed):
-        if item.get("exists") and item.get("readable") is False:
+        if item.get("exists") and item.get("readable") is False and item.get("type") not in _NO_FILES:
             hits.append(Hit((cite_fact(path, item),), captures={"path": str(item.get("path") or "")}))
     return hits
 
 
+# Types of what stands where a file of variables should, as the reader is told of them.
+_NO_FILES = {
+    "fifo": "it is a FIFO and no file, and whoever reads it waits until somebody writes to it",
+    "socket": "it is a socket and no file",
+    "device": "it is a device and no file",
+    "directory": "it is a directory and no file",
+}
 _FATAL_PROBLEMS = {
     "unclosed_quote",
     "no_equals",
@@ -287,7 +294,7 @@ def env_file_broken(observed: Observed) -> list[Hit]:
     for path, item in _files(observed):
         name = str(item.get("path") or "")
         for problem, line in _problems(item):
-            captures = {"path": name, "problem": problem, **({"line": str(line)} if line else {})}
+            captures = {"path": name, "problem": problem, "in_file": problem, **({"line": str(line)} if line else {})}
             hits.append(
                 Hit((Citation(path, None, f"{name}{f':{line}' if line else ''}: {problem}", True),), captures=captures)
             )
@@ -302,6 +309,8 @@ def env_file_broken_throughout(observed: Observed) -> list[Hit]:
 
 
 def _problems(item: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    if item.get("type") in _NO_FILES:
+        yield _NO_FILES[str(item["type"])], None
     encoding = str(item.get("encoding") or "").lower()
     if encoding.startswith(("utf-16", "utf16", "utf-32")):
         yield f"the encoding is {encoding}", None

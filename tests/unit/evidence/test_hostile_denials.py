@@ -108,3 +108,40 @@ def test_a_denial_of_a_needed_path_is_the_proof(text: str) -> None:
 )
 def test_what_proves_nothing_is_not_cited(text: str, own: bool | None) -> None:
     assert not cited(classify(evidence(text, own), load_catalogue()))
+
+
+@pytest.mark.parametrize(("kind", "word"), [("fifo", "FIFO"), ("directory", "directory"), ("socket", "socket")])
+def test_what_stands_in_place_of_an_environment_file_is_named(kind: str, word: str) -> None:
+    file = {
+        "path": "/etc/shop/shop.env",
+        "origin": "EnvironmentFile=/etc/shop/shop.env",
+        "exists": True,
+        "readable": False,
+        "type": kind,
+    }
+    lines = [
+        "Traceback (most recent call last):",
+        '  File "/srv/shop/main.py", line 3, in <module>',
+        '    os.environ["A"]',
+        "KeyError: 'A'",
+    ]
+    found = classify(
+        {
+            "schema": 1,
+            "service": {"state": "crash_loop", "active_state": "activating", "exit": {"code": 1}, "restarts": 9},
+            "environment": {"files": [file]},
+            "logs": {
+                "sources": [
+                    {
+                        "id": "log",
+                        "kind": "file",
+                        "path": "/x",
+                        "attempts": [{"segments": [{"first_line": 1, "lines": lines}]}],
+                    }
+                ]
+            },
+        },
+        load_catalogue(),
+    )
+    assert found["root_cause"]["id"] == "env_file_malformed", found["root_cause"]
+    assert "/etc/shop/shop.env" in found["root_cause"]["explanation"] and word in found["root_cause"]["explanation"]

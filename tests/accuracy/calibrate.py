@@ -36,7 +36,7 @@ from ansible_collections.firstaid.backend.plugins.plugin_utils._diagnosis.confid
 FIRST = Path(__file__).resolve().parent / "first_answers.jsonl"
 MODULE = ROOT / "plugins" / "plugin_utils" / "_diagnosis" / "calibration.py"
 KINDS = ("specific", "fallback", "own code", "code of others", "healthy, asked", "healthy, not asked")
-FIRST_WEIGHT = 0.25
+FIRST_WEIGHT = 0.4
 # How strongly offsets are held at 0 and the slope at 1, in squared units: little against dozens of cases, much against three.
 HOLD = 0.5
 BINS = 10

@@ -9,12 +9,12 @@ answer and one slope for all, so that there is little to learn by heart.
 
 from __future__ import annotations
 
-SLOPE = 0.8
+SLOPE = 0.56
 OFFSETS = {
-    "specific": 2.2,
-    "fallback": 1.34,
-    "own code": 1.4,
+    "specific": 2.49,
+    "fallback": 1.63,
+    "own code": 1.52,
     "code of others": -1.06,
-    "healthy, asked": 0.11,
-    "healthy, not asked": -0.79,
+    "healthy, asked": 0.42,
+    "healthy, not asked": -1.25,
 }

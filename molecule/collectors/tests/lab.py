@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import subprocess
 import sys
 import time
@@ -63,32 +64,48 @@ def put(host: str, path: str, content: str) -> None:
 def plant(
     host: str, directory: str = "/opt/shop", env_file: str = "/etc/shop/shop.env", output: str = "journal"
 ) -> None:
-    """A backend that dies at once, for want of a variable."""
+    """A backend that dies at once, for want of a variable; under a new name each time, since the journal remembers."""
+    _Planted.name = f"shop-{secrets.token_hex(4)}"
     put(host, "/opt/shop/main.py", APP)
     put(host, "/etc/shop/shop.env", "SHOP_MODE=1")
-    put(host, "/etc/systemd/system/shop.service", UNIT.format(directory=directory, env_file=env_file, output=output))
+    define(host, directory, env_file, output)
     reload(host)
+
+
+def define(
+    host: str, directory: str = "/opt/shop", env_file: str = "/etc/shop/shop.env", output: str = "journal"
+) -> None:
+    """Write the backend's unit."""
+    put(
+        host,
+        f"/etc/systemd/system/{_Planted.name}.service",
+        UNIT.format(directory=directory, env_file=env_file, output=output),
+    )
+
+
+class _Planted:
+    name = "shop"
 
 
 def reload(host: str) -> None:
     """Let systemd read its files and start the backend; it may hang itself on what the test has planted."""
     sh(
         host,
-        "timeout -s KILL 8 systemctl daemon-reload; timeout -s KILL 8 systemctl restart --no-block shop; sleep 1.5",
+        "timeout -s KILL 8 systemctl daemon-reload; timeout -s KILL 8 systemctl restart --no-block {_Planted.name}; sleep 1.5",
         check=False,
     )
 
 
 def heal(host: str) -> None:
     """Free systemd from what it may wait for, and take the backend away."""
-    script = """
+    script = f"""
 pkill -KILL -f '^python3 /root/hung_fs.py'
 sleep 0.3
 while grep -q ' /mnt/hung ' /proc/mounts; do umount -l /mnt/hung; done
-# Before version 254 systemd itself waits for somebody who writes to a FIFO that is an environment file.
-[ -p /etc/shop/shop.env ] && timeout 2 sh -c ': > /etc/shop/shop.env'
-rm -f /etc/systemd/system/shop.service
-timeout -s KILL 20 systemctl stop shop
+# Before version 254 systemd itself waits for somebody who writes to a FIFO that is an environment file, at each start.
+(while [ -p /etc/shop/shop.env ]; do timeout 1 sh -c ': > /etc/shop/shop.env'; sleep 0.2; done) &
+timeout -s KILL 20 systemctl stop {_Planted.name}
+rm -f /etc/systemd/system/{_Planted.name}.service
 timeout -s KILL 20 systemctl daemon-reload
 rm -rf /opt/shop /etc/shop
 """
@@ -99,7 +116,7 @@ class Run:
     """One run of ``backend_info``: what it gave, and how long it took."""
 
     def __init__(self, host: str, python: str = "/usr/bin/python3", **options: Any) -> None:
-        values = {"service": "shop", "budget": BUDGET_S, "import_test_timeout": IMPORT_S, **options}
+        values = {"service": _Planted.name, "budget": BUDGET_S, "import_test_timeout": IMPORT_S, **options}
         argv = [
             str(Path(sys.executable).with_name("ansible")), "-i", str(STATE / "inventory.yml"), host, "-m", "firstaid.backend.backend_info",
             "-e", f"ansible_python_interpreter={python}", "-a", json.dumps(values), "-o",

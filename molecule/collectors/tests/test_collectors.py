@@ -23,8 +23,9 @@ def machine(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 @contextmanager
-def instead_of(machine: str, path: str, script: str) -> Iterator[None]:
+def instead_of(machine: str, name: str, script: str) -> Iterator[None]:
     """Another program in place of one of the host's; without a script, none."""
+    path = lab.sh(machine, f"readlink -f $(command -v {name})")
     lab.sh(machine, f"mv {path} {path}.aside")
     try:
         if script:
@@ -58,15 +59,14 @@ def test_whole_host_first(machine: str) -> None:
 
 
 def test_environment_file_that_is_a_fifo(machine: str) -> None:
+    # Before version 254 it is systemd itself that waits for it, and answers nobody.
     lab.sh(machine, "rm /etc/shop/shop.env; mkfifo /etc/shop/shop.env")
     lab.reload(machine)
     run = lab.Run(machine)
     assert run.within_budget()
     [file] = [one for one in run.evidence["environment"]["files"] if one["path"] == "/etc/shop/shop.env"]
     assert file["type"] == "fifo" and "is a FIFO, not a regular file" in file["load_error"]
-    found = lab.diagnosis(run)
-    assert found["root_cause"]["id"].startswith("env_file"), found["root_cause"]
-    assert "/etc/shop/shop.env" in str(found["root_cause"])
+    assert "it is a FIFO and no file" in str(lab.diagnosis(run))
 
 
 @pytest.mark.parametrize("what", ["main.py", "logs"])
@@ -93,7 +93,7 @@ def test_share_that_does_not_answer(machine: str, what: str) -> None:
             "log": "append:/mnt/hung/shop.log",
         }[what]
         unit = {"directory": "/opt/shop", "env_file": "/etc/shop/shop.env", "output": "journal", places[what]: value}
-        lab.put(machine, "/etc/systemd/system/shop.service", lab.UNIT.format(**unit))
+        lab.define(machine, **unit)
         # systemd itself may hang on it.
         lab.sh(machine, "timeout -s KILL 5 systemctl daemon-reload", check=False)
         run = lab.Run(machine)
@@ -105,21 +105,21 @@ def test_share_that_does_not_answer(machine: str, what: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "script", "words"),
+    ("name", "script", "words"),
     [
-        ("/usr/bin/systemctl", "", "No such file"),
+        ("systemctl", "", "No such file"),
         (
-            "/usr/bin/systemctl",
+            "systemctl",
             "#!/bin/sh\necho 'Failed to connect to bus: Connection refused' >&2\nexit 1",
             "its bus is down",
         ),
-        ("/usr/bin/systemctl", "#!/bin/sh\ntrap '' TERM INT HUP\nwhile :; do sleep 1; done", "did not tell all"),
-        ("/usr/bin/systemctl", "#!/bin/sh\nexec yes Id=shop.service", "did not tell all"),
+        ("systemctl", "#!/bin/sh\ntrap '' TERM INT HUP\nwhile :; do sleep 1; done", "did not tell all"),
+        ("systemctl", "#!/bin/sh\nexec yes Id=shop.service", "did not tell all"),
     ],
     ids=["missing", "no bus", "ignores SIGTERM", "endless"],
 )
-def test_systemctl_that_fails(machine: str, path: str, script: str, words: str) -> None:
-    with instead_of(machine, path, script):
+def test_systemctl_that_fails(machine: str, name: str, script: str, words: str) -> None:
+    with instead_of(machine, name, script):
         run = lab.Run(machine)
     assert run.within_budget()
     assert words in run.told["service"] and "read" in run.told["service"]
@@ -138,7 +138,7 @@ def test_systemctl_that_fails(machine: str, path: str, script: str, words: str) 
     ids=["missing", "fails", "ignores SIGTERM", "endless garbage"],
 )
 def test_journalctl_that_fails(machine: str, script: str, words: str) -> None:
-    with instead_of(machine, "/usr/bin/journalctl", script):
+    with instead_of(machine, "journalctl", script):
         run = lab.Run(machine)
     assert run.within_budget()
     assert words in run.told.get("logs", "") + run.told.get("service", ""), run.told

@@ -17,9 +17,10 @@ from .app_launch import unwrap
 from .app_program import Launch, find_program, is_python, step
 from .app_script import inspect
 from .app_static import parse_source, top_level_names
-from .context import KIB, Context, is_there
+from .context import KIB, Context, is_there, silence
 from .env_file import parse
 from .model import App, Backend, EnvFileRef, Section
+from .reach import file_type
 from .servers import Reading, module_file
 
 MAX_LOCAL_NAMES = 300
@@ -300,7 +301,7 @@ def collect(backend: Backend, ctx: Context) -> Section:
         "server": app.server,
         "command": shlex.join(backend.argv) if backend.argv else None,
         "effective_command": shlex.join(app.argv) if app.argv else None,
-        "problem": app.problem,
+        "problem": app.problem or _no_file(app.script) or _no_file(path),
         "target": {"text": text, "module": app.module, "attribute": app.attribute, "factory": app.factory},
         "script": app.script,
         "script_exists": is_there(app.script, stat.S_ISREG) if app.script else None,
@@ -324,6 +325,15 @@ def collect(backend: Backend, ctx: Context) -> Section:
         "health": None,
     }
     return result
+
+
+def _no_file(path: Optional[str]) -> Optional[str]:
+    """A sentence when something other than a regular file stands where code should, such as a FIFO, for which Python waits for ever."""
+    try:
+        mode = os.stat(path).st_mode if path and not silence(path) else stat.S_IFREG
+    except (OSError, ValueError):
+        return None
+    return None if stat.S_ISREG(mode) or stat.S_ISDIR(mode) else f"{path} is {file_type(mode)}, not a regular file"
 
 
 def _submodules(directory: str) -> list[str]:

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.firstaid.backend.plugins.module_utils._evidence import (
+    app,
     context,
     env_file,
     journal,
@@ -215,3 +216,9 @@ def test_a_real_file_system_that_does_not_answer(share: Path) -> None:
     assert done.stdout.startswith(
         f"True {{'{mount}': 'fuse.hung'}} {mount}/app.env is on {mount}, a file system that does not answer"
     ), done.stdout + done.stderr
+
+
+def test_a_script_that_is_a_fifo_is_named(fifo: Path) -> None:
+    backend = Backend("api", "systemd", argv=[sys.executable, str(fifo)], cwd=str(fifo.parent))
+    app.resolve(backend, ctx())
+    assert app.collect(backend, ctx())["problem"] == f"{fifo} is a FIFO, not a regular file"

@@ -8,12 +8,18 @@ The same inputs each time (derandomized). `make fuzz` goes on from here, guided 
 
 from __future__ import annotations
 
+import base64
+import json
+from pathlib import Path
+
 import pytest
-from firstaid_fuzz.table import TARGETS, corpus
+from firstaid_fuzz.table import RECORDED, TARGETS, corpus
 from firstaid_fuzz.target import Target, check, given, seconds
 from hypothesis import HealthCheck, settings
 from hypothesis import given as fuzz
 from hypothesis import strategies as st
+
+from ansible_collections.firstaid.backend.plugins.module_utils._evidence import env_file
 
 EXAMPLES = 25
 # A small part of the most that callers hand over; what is not linear takes a hundred times as long.
@@ -53,3 +59,21 @@ def test_takes_linear_time(target: Target) -> None:
 def test_what_was_found_stays_mended(target: Target) -> None:
     for path in corpus(target.name):
         check(target, given(target, path.read_bytes()))
+
+
+@pytest.mark.parametrize("path", sorted(RECORDED.glob("env-files-*.json")), ids=lambda path: path.stem)
+def test_environment_files_are_read_as_by_the_real_systemd(path: Path) -> None:
+    recorded = json.loads(path.read_text())
+    wrong = []
+    for case in recorded["cases"]:
+        raw = base64.b64decode(case["file"])
+        said = (item.partition(b"=") for item in base64.b64decode(case["environ"]).split(b"\0") if item)
+        real = {name.decode(): value.decode() for name, _equals, value in said if name in (b"A", b"B_1", b"C")}
+        ours = {
+            name: value
+            for name, value in env_file.parse(raw, recorded["version"]).variables.items()
+            if name in ("A", "B_1", "C")
+        }
+        if ours != real:
+            wrong.append((raw, real, ours))
+    assert not wrong, f"{len(wrong)} of {len(recorded['cases'])}: {wrong[:3]}"

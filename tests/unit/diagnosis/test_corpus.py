@@ -15,9 +15,11 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import yaml
 
 from ansible_collections.firstaid.backend.plugins.plugin_utils._diagnosis.attempts import attempts_from_evidence
 from ansible_collections.firstaid.backend.plugins.plugin_utils._diagnosis.catalogue import load_catalogue
+from ansible_collections.firstaid.backend.plugins.plugin_utils._diagnosis.classify import classify
 from ansible_collections.firstaid.backend.plugins.plugin_utils._diagnosis.tracebacks import tracebacks
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -42,6 +44,7 @@ def corpus() -> list[dict[str, Any]]:
 
 
 CASES = corpus()
+CATALOGUE = load_catalogue()
 
 
 def test_cases_have_unique_ids_and_known_labels() -> None:
@@ -50,6 +53,22 @@ def test_cases_have_unique_ids_and_known_labels() -> None:
     assert {case["label"] for case in CASES} - known == set()
     assert {other for case in CASES for other in case["secondary"]} - known == set()
     assert len(CASES) >= 300
+
+
+ALIKE: dict[str, dict[str, str]] = yaml.safe_load((ROOT / "tests" / "corpus" / "alike.yml").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("cause", sorted(CATALOGUE.causes))
+def test_each_cause_has_a_recorded_hit_miss_and_look_alike(cause: str) -> None:
+    by_id = {case["id"]: case for case in CASES}
+    assert [case["id"] for case in CASES if case["label"] == cause]
+    assert ALIKE[cause]
+    for name in ALIKE[cause]:
+        assert by_id[name]["label"] != cause
+        answer = classify(facts.evidence_of(by_id[name]), CATALOGUE)["root_cause"]
+        assert answer["id"] != cause, f"{name} is taken for {cause}"
+    others = [case for case in CASES if case["label"] != cause and cause not in case["secondary"]]
+    assert len(others) - len(ALIKE[cause]) > 300, "all other cases are misses, which the scoreboard counts"
 
 
 def test_cases_name_no_recording_machine() -> None:

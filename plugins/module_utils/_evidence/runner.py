@@ -25,7 +25,7 @@ from .reach import reader_for
 from .redaction import redact
 from .registry import COLLECTORS, RESOLVERS, Collector, Function
 from .shared_commands import SharedCommands
-from .silent_mounts import reason
+from .silent_mounts import NO_THREAD, reason
 
 DEFAULT_BUDGET_S = 15.0
 # Backends are looked at in turn by this many threads; more would slow each other down on small hosts.
@@ -156,7 +156,10 @@ def start(collector: Collector, backend: Backend, ctx: Context) -> Outcome:
     changed = {"deadline": outcome.started + limit - GRACE_S, "reader": reader_for(backend, ctx.params)}
     own = ctx.__class__(**{**vars(ctx), **changed})
     outcome.thread = threading.Thread(target=_call, args=(outcome, function, backend, own), daemon=True)
-    outcome.thread.start()
+    try:
+        outcome.thread.start()
+    except RuntimeError:
+        outcome.thread, outcome.record = None, _record("failed", 0, NO_THREAD)
     return outcome
 
 

@@ -30,6 +30,10 @@ _FAR = (
     "coda", "orangefs", "ncp", "davfs",
 )  # fmt: skip
 
+NO_THREAD = (
+    "no thread can be started: memory or the number of processes is used up, for the host or for whom this runs as"
+)
+
 Result = TypeVar("Result")
 
 
@@ -48,8 +52,11 @@ def find(seconds: float = ANSWER_S) -> dict[str, str]:
 
 
 def look() -> None:
-    """Find them now; what is known of each path in ``context`` rests on it."""
-    found = find()
+    """Find them now, without threads at least none; what is known of each path in ``context`` rests on it."""
+    try:
+        found = find()
+    except RuntimeError:
+        found = {}
     SILENT.clear()
     SILENT.update(found)
 
@@ -78,7 +85,10 @@ def within(ctx: Context, function: Callable[..., Result], *arguments: Any) -> Re
             failed.append(exc)
 
     thread = threading.Thread(target=call, daemon=True)
-    thread.start()
+    try:
+        thread.start()
+    except RuntimeError as exc:
+        raise Unavailable(NO_THREAD) from exc
     thread.join(min(ctx.remaining() + PATIENCE_S, threading.TIMEOUT_MAX))
     if failed:
         raise failed[0]

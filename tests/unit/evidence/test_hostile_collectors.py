@@ -222,3 +222,15 @@ def test_a_script_that_is_a_fifo_is_named(fifo: Path) -> None:
     backend = Backend("api", "systemd", argv=[sys.executable, str(fifo)], cwd=str(fifo.parent))
     app.resolve(backend, ctx())
     assert app.collect(backend, ctx())["problem"] == f"{fifo} is a FIFO, not a regular file"
+
+
+def test_a_host_without_memory_for_a_thread_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(_thread: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("threading.Thread.start", refused)
+    with pytest.raises(Unavailable, match="memory or the number of processes is used up"):
+        silent_mounts.within(ctx(), time.sleep, 1)
+    table = [Collector("ports", lambda _backend, _ctx: {}, 2.0)]
+    found = runner.gather_one(Backend("api", "systemd"), ctx(), b"", 0, table, [])
+    assert "no thread can be started" in found["collectors"]["ports"]["error"]

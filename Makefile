@@ -79,7 +79,8 @@ fuzz: $(VENV)/.fuzz ## every parser, guided by coverage (MINUTES=10, TARGETS="lo
 matrix: setup ## the demo under ansible-core 2.19, 2.20 and 2.21
 	tests/tools/check-cores
 
-docs: setup ## generate docs/catalogue.md from the catalogue
+docs: setup ## generate docs/catalogue.md from the catalogue, with the figures of make accuracy
+	@$(BIN)/python tests/accuracy/run.py --figures tests/accuracy/figures.json > /dev/null
 	$(BIN)/python docs/generate_catalogue.py
 
 clean: diagnose-clean ## remove what was built; test hosts too

@@ -96,20 +96,23 @@ def family(framework: str) -> str:
 
 def fit(answers: Iterable[Answer]) -> Fit:
     """Logistic regression with a pull to the identity, by plain gradient steps on a handful of numbers."""
-    sample = [
-        (KINDS.index(a.kind), math.log(min(max(a.raw, 0.001), 0.999) / (1 - min(max(a.raw, 0.001), 0.999))), a)
-        for a in answers
-        if a.raw > 0.5
-    ]
+    groups: dict[tuple[int, float], list[float]] = defaultdict(lambda: [0.0, 0.0])
+    for answer in answers:
+        if answer.raw > 0.5:
+            raw = min(max(round(answer.raw, 2), 0.001), 0.999)
+            group = groups[KINDS.index(answer.kind), math.log(raw / (1 - raw))]
+            group[0] += answer.weight
+            group[1] += answer.weight * answer.right
+    sample = [(kind, logit, weight, right) for (kind, logit), (weight, right) in groups.items()]
     offsets, slope = [0.0] * len(KINDS), 1.0
-    total = sum(a.weight for _kind, _logit, a in sample) or 1.0
+    total = sum(weight for _kind, _logit, weight, _right in sample) or 1.0
+    mass = [HOLD + sum(weight for k, _l, weight, _r in sample if k == kind) / 4 for kind in range(len(KINDS))]
     for _step in range(3000):
         gradient, by_slope = [HOLD * offset for offset in offsets], 10 * HOLD * (slope - 1)
-        for kind, logit, answer in sample:
-            error = answer.weight * (1 / (1 + math.exp(-(offsets[kind] + slope * logit))) - answer.right)
+        for kind, logit, weight, right in sample:
+            error = weight / (1 + math.exp(-(offsets[kind] + slope * logit))) - right
             gradient[kind] += error
             by_slope += error * logit
-        mass = [HOLD + sum(a.weight for k, _l, a in sample if k == kind) / 4 for kind in range(len(KINDS))]
         offsets = [offset - 0.3 * step / size for offset, step, size in zip(offsets, gradient, mass, strict=True)]
         slope = max(0.05, slope - 0.05 * by_slope / total)
         if max(map(abs, gradient)) < 1e-4 and abs(by_slope) < 1e-3:

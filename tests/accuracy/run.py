@@ -286,6 +286,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="one JSON object with every case's ranked answers")
     parser.add_argument("--misses", action="store_true", help="only the cases that went wrong")
     parser.add_argument("--only", nargs="+", default=[], help="only these case ids")
+    parser.add_argument("--figures", type=Path, help="write the figures for docs/catalogue.md to this file")
     options = parser.parse_args(argv)
     paths = options.corpus or corpus_files()
     for path in paths:
@@ -299,6 +300,9 @@ def main(argv: list[str] | None = None) -> int:
     if not results:
         raise SystemExit("no cases: " + ", ".join(map(str, paths)))
     figures = summary(results, time.perf_counter() - started)
+    if options.figures:
+        kept = {key: value for key, value in figures.items() if key not in ("seconds", "slowest_ms")}
+        options.figures.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
     if options.json:
         print(json.dumps({**figures, "results": [case_json(result) for result in results]}, indent=1))
     else:

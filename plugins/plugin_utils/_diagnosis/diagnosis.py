@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .catalogue import Catalogue, Cause
-from .confidence import confidence
+from .confidence import confidence, raw_value
 from .exit_codes import explain_exit
 from .observe import Observed
 from .proof import proofs, shown
@@ -21,7 +21,7 @@ from .state import State
 from .subjects import extract, fill, standard
 
 SCHEMA = 1
-# Answers below this are not given as a cause; what was considered is still listed.
+# Answers of a raw value below this are not given as a cause; what was considered is still listed.
 FLOOR = 0.3
 LISTED = 6
 _AT_ONCE = 1000
@@ -73,7 +73,7 @@ def assemble(
     top = candidates[0] if candidates else None
     sure = confidence(top, candidates[1:], observed) if top else 0.0
     unknown = catalogue.causes.get("unknown")
-    given = top is not None and sure >= FLOOR
+    given = top is not None and raw_value(top, candidates[1:]) >= FLOOR
     cause = top.cause if top is not None and given else unknown
     if cause is None:
         raise ValueError("the catalogue has no cause 'unknown'")

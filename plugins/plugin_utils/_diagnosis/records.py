@@ -41,7 +41,7 @@ _PID_TOKEN = re.compile(
     r"(?:\[(?:(?:pid|PID)[: ])?(?P<pid>\d{1,10})\]|\[[\w-]*:?(?:MainThread|Thread-\d+|MainProcess)\])"
 )
 _OTHER_TOKEN = re.compile(r"\[[^\[\]]{1,100}\](?= ?\[)")
-_LOGGER_BEFORE_LEVEL = re.compile(rf"\[?(?P<logger>[\w.$-]{{1,100}})\]?(?=[ \t|:-]+\[?{_LEVEL}\b)")
+_LOGGER_BEFORE_LEVEL = re.compile(rf"\[?(?P<logger>[\w.$-]{{1,100}})\]?(?=[ \t|:-]{{1,20}}\[?{_LEVEL}\b)")
 _LOGGER_AFTER_LEVEL = re.compile(
     r"(?:in )?(?:\[(?P<bracketed>[A-Za-z_][\w.]{1,100})\]:? |(?P<dotted>[A-Za-z_]\w*\.[\w.$]{1,100}):(?: |$)"
     r"|(?P<root>root|__main__|app|uvicorn|gunicorn|celery|django): |(?P<spaced>[\w.$<>-]{1,100}(?::[\w.<>-]{1,80})*)(?: - | \| ))"

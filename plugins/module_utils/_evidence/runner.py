@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
-from . import choose, target
+from . import choose, secret_sources, target
 from .bounds import bounded, plain
 from .context import Context, silence
 from .model import Backend, Section, Unavailable, unavailable
@@ -120,6 +120,9 @@ def gather_one(
     started = [start(item, backend, ctx) for item in collectors]
     for outcome in started:
         _take(finish(outcome, ctx), sections, records)
+    if not secret_sources.known(backend, ctx, records.get("environment", {})):
+        for name in set(secret_sources.FREE_TEXT).intersection(sections):
+            sections[name] = unavailable(secret_sources.WITHHELD)
     document: dict[str, Any] = {"schema": 1, "target": target.section(backend, ctx), "collectors": records}
     document.update(sections)
     # A copy: a collector that was given up may still be adding secrets while redaction reads them.

@@ -9,12 +9,12 @@ answer and one slope for all, so that there is little to learn by heart.
 
 from __future__ import annotations
 
-SLOPE = 0.56
+SLOPE = 0.72
 OFFSETS = {
-    "specific": 2.49,
-    "fallback": 1.63,
-    "own code": 1.52,
-    "code of others": -1.06,
-    "healthy, asked": 0.42,
-    "healthy, not asked": -1.25,
+    "specific": 2.2,
+    "fallback": 1.44,
+    "own code": 1.39,
+    "code of others": -1.1,
+    "healthy, asked": 0.16,
+    "healthy, not asked": -0.61,
 }

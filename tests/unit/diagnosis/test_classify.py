@@ -309,4 +309,6 @@ def test_a_kill_some_starts_ago_is_not_why_the_last_ones_ended() -> None:
     pending = of([*killed, *refused, "Started x.service - X."], 3, None)
     assert pending["root_cause"]["confidence"] == later["root_cause"]["confidence"]
     now = of([*refused, *killed], None, "SIGKILL")
-    assert now["root_cause"]["id"] != "port_in_use" or now["root_cause"]["confidence"] < later["root_cause"]["confidence"]
+    assert (
+        now["root_cause"]["id"] != "port_in_use" or now["root_cause"]["confidence"] < later["root_cause"]["confidence"]
+    )

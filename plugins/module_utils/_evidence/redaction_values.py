@@ -39,7 +39,8 @@ _LOOKUP = re.compile(r"(?:get|getenv|setdefault|pop|setenv|config|default|putenv
 
 # Code that names a secret, and is not the secret: what stands behind "=" or ":" in source lines of a traceback.
 _CODE = re.compile(
-    r"(?:await|yield|not|lambda|async|new)\s|[A-Za-z_]\w{0,63}(?:\.\w{1,64}){0,8}(?:\(|\[|\.(?=\s|$))|[A-Za-z_]\w{0,63}(?:\.[A-Za-z_]\w{0,63}){1,8}(?=[\s,;)\]}:]|$)"
+    r"(?:await|yield|not|lambda|async|new)\s|[A-Za-z_]\w{0,63}(?:\.\w{1,64}){0,8}(?:\(|\[|\.(?=\s|$))"
+    r"|[A-Za-z_]\w{0,63}(?:\.[A-Za-z_]\w{0,63}){1,8}(?=[\s,;)\]}:]|$)"
     r"|\$\{[^}]{0,200}\}|\$[A-Z_][A-Z0-9_]*(?=[\s,;)\"']|$)|\$\(|%[({]|%[a-z](?=[\s,;)]|$)|\{\w{0,64}\}|<[\w .:\-]{0,80}>|\*+(?=[\s,;)\"']|$)"
 )
 _CLASS = re.compile(r"(?:^|\.)[A-Z][a-z]+[A-Z]\w*$|^[a-z_]\w*(?:\.\w+)*\.[A-Z]\w*$")

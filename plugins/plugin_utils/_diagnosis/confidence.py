@@ -62,12 +62,12 @@ def kind_of(candidate: Candidate, observed: Observed) -> str:
 
 
 def calibrated(
-    raw: float, kind: str = "specific", slope: float = SLOPE, offsets: Mapping[str, float] = OFFSETS
+    raw: float, kind: str = "specific", slope: float = SLOPE, offsets: Mapping[str, float] | None = None
 ) -> float:
     """How often answers of that kind and raw value are right, as measured.
 
     Up to a half lie ties, which stay what they are; from there the value rises steeply to what is measured.
     """
     bounded = min(max(raw, 0.001), 0.999)
-    value = 1 / (1 + math.exp(-(offsets[kind] + slope * math.log(bounded / (1 - bounded)))))
+    value = 1 / (1 + math.exp(-((offsets or OFFSETS)[kind] + slope * math.log(bounded / (1 - bounded)))))
     return min(value, raw if raw <= TIE else TIE + STEEP * (raw - TIE))

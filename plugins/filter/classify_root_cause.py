@@ -67,7 +67,6 @@ options:
       - A time of the target's clock in ISO 8601, as RV(firstaid.backend.backend_ready#module:began). Attempts in logs that had ended by then say
         nothing about what was changed since, and are left out.
     type: str
-    default: false
 notes:
   - A cause that another one explains is listed as a symptom, not as a candidate. C(start_limit_hit) nearly always is one.
   - V(unknown) is an answer. It is given when nothing is likely enough, and RV(_value.next_check) says what would decide.
@@ -111,6 +110,36 @@ _value:
         id:
           description: The cause's id in the catalogue, V(healthy) or V(unknown).
           type: str
+    crashes:
+      description:
+        - How the starts of the log that tells of most of them ended, and whether all ended in the same way. Null where no log tells of two that ended.
+        - A way to end is known by its fingerprint, which leaves out numbers and addresses.
+      type: dict
+      contains:
+        source:
+          description: The log.
+          type: str
+        ended:
+          description: How many starts ended. Of very many, the last 50 are compared.
+          type: int
+        same:
+          description: Whether all ended in the same way.
+          type: bool
+        first:
+          description: Fingerprint of the way in which the first of them ended.
+          type: str
+        latest:
+          description: Fingerprint of the way in which the last of them ended.
+          type: str
+        most_frequent:
+          description: Fingerprint of the way in which most of them ended.
+          type: str
+        kinds:
+          description:
+            - Each way with C(fingerprint), C(says) in a line, C(count), and C(first) and C(latest), the times at which the first and the last such
+              start began, where known.
+          type: list
+          elements: dict
     candidates:
       description: What was considered, the likeliest first, each with its own confidence.
       type: list

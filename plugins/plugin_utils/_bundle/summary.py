@@ -112,6 +112,7 @@ def _screen(
     lines += [*(gap if verdict.proofs or verdict.against else []), *_next(verdict, steps, upper=True)]
     lines += gap
     for name, items in (
+        ("STARTS", (verdict.starts,) if verdict.starts and verdict.sick and rest else ()),
         ("OTHERWISE", _otherwise(verdict)),
         ("AS WELL", verdict.contributing),
         ("FOLLOWS", verdict.symptoms),

@@ -74,6 +74,7 @@ class Verdict:
     unseen: tuple[str, ...]
     next_steps: tuple[Step, ...]
     candidates: tuple[str, ...] = field(default=())
+    starts: str = ""
     repair: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -138,7 +139,22 @@ def verdict(host: str, evidence: Mapping[str, Any], diagnosis: Mapping[str, Any]
         unseen=unseen(evidence),
         next_steps=_next_steps(diagnosis, cause),
         candidates=_candidates(diagnosis.get("candidates"), cause),
+        starts=_starts(part(diagnosis, "crashes")),
     )
+
+
+def _starts(crashes: Mapping[str, Any]) -> str:
+    """Whether the starts that a log tells of ended alike, in a sentence; empty where it tells of fewer than two."""
+    kinds = {kind.get("fingerprint"): kind for kind in records(crashes.get("kinds"))}
+    ended, frequent = crashes.get("ended"), kinds.get(crashes.get("most_frequent"))
+    if not frequent:
+        return ""
+    where = f"{ended} in {text.one_line(crashes.get('source'))}"
+    if crashes.get("same"):
+        return f"all {where} ended in the same way"
+    if crashes.get("latest") == crashes.get("most_frequent"):
+        return f"{frequent['count']} of {where} ended in the same way, the last among them"
+    return f"the last of {where} ended in another way than most did ({frequent['count']}): {text.one_line(frequent['says'])}"
 
 
 def service_name(evidence: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 from .catalogue import Catalogue, Cause
 from .confidence import confidence, raw_value
+from .crashes import crashes
 from .exit_codes import explain_exit
 from .observe import Observed
 from .proof import proofs, shown
@@ -97,6 +98,7 @@ def assemble(
             "evidence": proofs(top, observed) if top and given else [],
             "contradicting": _contradicting(top, observed) if top and given else [],
         },
+        "crashes": crashes(observed.attempts),
         "candidates": [_listed(candidate, observed, names, candidates) for candidate in candidates[:LISTED]],
         "contributing": [_contributing(candidate, observed, names) for candidate in rest if _contributes(candidate)],
         "symptoms": [_symptom(candidate, observed) for candidate in ranking.symptoms[:LISTED]],

@@ -191,7 +191,7 @@ def _observe_source(observed: Observed, attempts: list[Attempt], path: str, stal
 
 def _failed(attempt: Attempt) -> bool:
     """Whether the supervisor says of an attempt that it failed."""
-    return any(_FAILURE.search(line.text[:300]) for line in attempt.lines[-40:] if _speaker(line) == "supervisor")
+    return any(_FAILURE.search(line.text[:300]) for line in attempt.lines[-40:] if speaker(line) == "supervisor")
 
 
 def _refused_after_start(attempt: Attempt) -> bool:
@@ -258,7 +258,7 @@ def _observe_attempt(observed: Observed, attempt: Attempt, path: str, age: int, 
         text = bounded(line.text)
         citation = Citation(path, line.number, line.quote)
         phase = _phase(index, first_served, shutdown)
-        observed.lines.append(SeenLine(text, text.lower(), citation, age, weight, phase, _speaker(line), line.level))
+        observed.lines.append(SeenLine(text, text.lower(), citation, age, weight, phase, speaker(line), line.level))
 
 
 def _telling(found: list[Traceback]) -> list[Traceback]:
@@ -281,7 +281,8 @@ def _phase(index: int, first_served: int, shutdown: int) -> str:
     return "serving" if index > first_served else "start"
 
 
-def _speaker(line: LogLine) -> str:
+def speaker(line: LogLine) -> str:
+    """Who speaks: ``kernel``, ``supervisor`` or ``app``."""
     unit = line.mark.unit or ""
     if unit == "kernel":
         return "kernel"
@@ -304,7 +305,7 @@ def _traceback_weight(tb: Traceback, attempt: Attempt, handled: bool, final: boo
 
 
 def _line_weight(line: LogLine, index: int, count: int, last_served: int, attempt: Attempt) -> float:
-    if _speaker(line) != "app":
+    if speaker(line) != "app":
         return 1.0
     if WORKER_DEATH.search(line.text[:200]):
         return 0.95

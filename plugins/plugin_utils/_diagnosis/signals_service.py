@@ -22,6 +22,7 @@ _COMPLAINT = re.compile(
 )
 _SIGNALLED = re.compile(r"\bSIG[A-Z]|signal \d|code=(?:killed|dumped)|Killed|Segmentation fault|Sent signal")
 _EXITED = re.compile(r"exited|status=|exit status|terminated|code=|died|stopped with", re.IGNORECASE)
+_STARTED_AGAIN = re.compile(r"scheduled restart job", re.IGNORECASE)
 _WATCHDOG = re.compile(r"Watchdog timeout \(limit (\d{1,6})s\)")
 _CLEAN_STOP = re.compile(
     r"Shutting down$|Finished server process|Handling signal: (?:term|int|quit)|warm shutdown|Received SIGTERM|"
@@ -200,16 +201,19 @@ def ended_silently(observed: Observed) -> list[Hit]:
     """The process ended, and neither a traceback nor any complaint of the application stands in its log."""
     ended = exited_badly(observed)
     code = observed.fact("service.exit.code")
-    by_itself = sum("scheduled restart job" in line.lowered for line in observed.lines) >= 2
+    by_itself = sum(bool(_STARTED_AGAIN.search(line.text)) for line in observed.lines) >= 2
+    # Between two ends it runs for a moment.
+    between = running(observed) and by_itself and determine(observed).name == "crash_loop"
     if ended is not None and ended.quote == "start-limit-hit" and not by_itself:
         ended = None  # that says that it was started too often, not how it ended
     if ended is None and code == 0 and not running(observed) and observed.fact("service.result") != "start-limit-hit":
         ended = cite_fact("service.exit.code", 0)
-    if ended is None and observed.ended and observed.attempts:
-        exits = (line for line in reversed(observed.lines) if line.by == "supervisor" and _EXITED.search(line.text))
+    if ended is None and (observed.ended or between) and observed.attempts:
+        words = _STARTED_AGAIN if between else _EXITED
+        exits = (line for line in reversed(observed.lines) if line.by == "supervisor" and words.search(line.text))
         last = next(exits, None)
         ended = last.citation if last else None
-    if ended is None or running(observed) or not _log_was_read(observed):
+    if ended is None or (running(observed) and not between) or not _log_was_read(observed):
         return []
     if isinstance(code, int) and (200 <= code <= 245 or code in (126, 127)):
         return []

@@ -312,3 +312,16 @@ def test_a_kill_some_starts_ago_is_not_why_the_last_ones_ended() -> None:
     assert (
         now["root_cause"]["id"] != "port_in_use" or now["root_cause"]["confidence"] < later["root_cause"]["confidence"]
     )
+
+
+def test_a_loop_without_a_word_is_silent_while_it_runs_for_a_moment_too() -> None:
+    said = "Nov 22 12:38:03 web-1 systemd[1]: "
+    start = [f"{said}Started web.service - Web.", f"{said}web.service: Deactivated successfully."]
+    again = said + "web.service: Scheduled restart job, restart counter is at {}."
+    lines = [line for number in range(1, 4) for line in (*start, again.format(number))] + start[:1]
+    times = [f"2026-11-22T12:38:{second}.000Z" for second in (23, 33, 43)]
+    looping = {"restarts": 3, "restarts_in_window": 3, "window_s": 600.0, "restart_times": times, "uptime_s": 0.6}
+    found = diagnose("\n".join(lines), service={**RUNNING, **looping, "result": "success"})
+    assert (found["state"], found["root_cause"]["id"]) == ("crash_loop", "silent_exit")
+    calm = {**looping, "uptime_s": 900.0, "restarts_in_window": 0}
+    assert diagnose("\n".join(lines), service={**RUNNING, **calm})["root_cause"]["id"] != "silent_exit"

@@ -318,7 +318,7 @@ def test_exception_of_the_import_test() -> None:
 def test_hostile_input_costs_little_time(line: str) -> None:
     began = time.process_time()
     read("Traceback (most recent call last):\n" + line + "\n" + line)
-    assert time.process_time() - began < 2
+    assert time.process_time() - began < 20
 
 
 def test_truncated_anywhere_never_raises() -> None:

@@ -153,7 +153,7 @@ def test_loops_missing_files_and_odd_names_are_sentences(tmp_path: Path) -> None
         read(path, Reader())[1] or ""
         for path in (tmp_path / "loop", tmp_path / "none", tmp_path / "fifo", tmp_path, f"{tmp_path}/a\0b")
     ]
-    assert time.monotonic() - begun < 1
+    assert time.monotonic() - begun < 20
     assert "levels of symbolic links" in errors[0]
     assert "No such file" in errors[1]
     assert "a FIFO" in errors[2]

@@ -42,7 +42,7 @@ def test_the_backend_runs(host, result):
     service = there(result).service(fault.unit_name)
     assert service.is_running
     if fault.repair.answers:
-        assert there(result).socket(f"tcp://{fault.repair.answers.port}").is_listening
+        assert there(result).socket(f"tcp://127.0.0.1:{fault.repair.answers.port}").is_listening
 
 
 @pytest.mark.parametrize("result", RESULTS["results"], ids=name)

@@ -87,4 +87,4 @@ clean: diagnose-clean ## remove what was built; test hosts too
 	-tests/hosts/down
 	rm -rf .build $(VENV)
 
-.PHONY: help setup diagnose diagnose-clean test lint unit sanity demo-check canaries canaries-brief molecule accuracy bench bench-classifier build matrix docs clean
+.PHONY: help setup diagnose diagnose-clean test lint unit sanity demo-check canaries canaries-brief molecule accuracy bench bench-classifier build fuzz matrix docs clean

@@ -101,12 +101,15 @@ def redact(evidence: dict[str, Any], ctx: Context, salt: Optional[bytes] = None)
             clean[section] = _withheld(exc)
             redactor.counts = {"withheld": 1}
         by_section[section] = redactor.counts
-    again = redactor.follow_up()
+    try:
+        again = redactor.follow_up()
+    except Exception as exc:  # what was learnt in one section must not stay readable in another
+        return _counted({section: _withheld(exc) for section in clean}, {section: {"withheld": 1} for section in clean})
     for section, content in clean.items():
         again.counts = by_section[section]
         try:
             clean[section] = again.clean_exact(content)
-        except Exception as exc:
+        except Exception as exc:  # as above
             clean[section] = _withheld(exc)
             by_section[section] = {"withheld": 1}
     return _counted(clean, by_section)
